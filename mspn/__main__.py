@@ -1,0 +1,7 @@
+"""``python -m mspn`` is the same as ``mspn``."""
+
+import sys
+
+from mspn.cli import main
+
+sys.exit(main())

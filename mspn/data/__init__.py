@@ -1,0 +1,1 @@
+"""Data: annotations and boxes to crops to batches."""

@@ -1,0 +1,66 @@
+"""Every network of the benchmark by name: its constructor and the keywords that make the variant.
+
+Constructors are named by import path, so that the workflow can check names and follow the code without
+importing torch. To add a network: write a constructor, add a line here, add a row to the grid.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mspn.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_MSPN = "mspn.networks.mspn:mspn"
+_HOURGLASS = "baselines.hourglass:hourglass"
+
+# name -> (constructor, keywords). Each constructor also takes, as keywords only, what a run decides:
+# joints: int, scales: int (supervised scales: 4, or 1 for the finest alone), width: float.
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mspn-1": (_MSPN, {"stages": 1, "down": "resnet50"}),
+    "mspn-2": (_MSPN, {"stages": 2, "down": "resnet50"}),
+    "mspn-3": (_MSPN, {"stages": 3, "down": "resnet50"}),
+    "mspn-4": (_MSPN, {"stages": 4, "down": "resnet50"}),
+    "mspn-2-nocsfa": (_MSPN, {"stages": 2, "down": "resnet50", "aggregate": False}),
+    "mspn-2xres18": (_MSPN, {"stages": 2, "down": "resnet18"}),
+    "resnet-101": (_MSPN, {"stages": 1, "down": "resnet101"}),
+    "resnet-152": (_MSPN, {"stages": 1, "down": "resnet152"}),
+    "resnet-254": (_MSPN, {"stages": 1, "down": "resnet254"}),
+    "l-xcp": (_MSPN, {"stages": 1, "down": "l-xcp"}),
+    "mspn-4xs-xcp": (_MSPN, {"stages": 4, "down": "s-xcp"}),
+    "hourglass-1": (_HOURGLASS, {"stages": 1}),
+    "hourglass-2": (_HOURGLASS, {"stages": 2}),
+    "hourglass-4": (_HOURGLASS, {"stages": 4}),
+    "hourglass-8": (_HOURGLASS, {"stages": 8}),
+    "hourglass-2-wide": (_HOURGLASS, {"stages": 2, "wide": True}),
+    "hourglass-4-csfa": (_HOURGLASS, {"stages": 4, "aggregate": True}),
+}
+
+
+def network_spec(name: str) -> tuple[str, dict[str, Any]]:
+    """The constructor's import path and keywords of a network; UserError lists the names there are."""
+    if name not in NETWORKS:
+        raise UserError(f"unknown network {name!r}; there are: {', '.join(NETWORKS)}")
+    return NETWORKS[name]
+
+
+def construct(path: str, keywords: dict[str, Any]) -> "nn.Module":
+    """Call the constructor at ``package.module:function`` with keywords."""
+    module, function = path.split(":")
+    if not module.startswith(("mspn.networks.", "baselines.")):
+        raise UserError(f"{path!r} is not a network of this project")
+    network: nn.Module = getattr(importlib.import_module(module), function)(**keywords)
+    return network
+
+
+def build_network(name: str, *, joints: int = 17, scales: int = 4, width: float = 1.0) -> "nn.Module":
+    """Build a network by name.
+
+    ``network(images)`` gives the last stage's finest heat maps (N, K, H/4, W/4); ``network(images,
+    all_stages=True)`` gives those of every stage and supervised scale as one tensor (N, S, L, K, H/4, W/4),
+    stages in order, scales coarsest first, all resized to the finest resolution. ``images`` is (N, 3, H, W),
+    BGR, normalised. No loss, no activation on the heat maps.
+    """
+    path, keywords = network_spec(name)
+    return construct(path, {**keywords, "joints": joints, "scales": scales, "width": width})
