@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mspn.config import load_scale, parse_size
+from mspn.config import CocoData, load_scale, parse_size
 from mspn.errors import UserError
 
 SCALES = sorted(path.stem for path in Path("workflow/config/scales").glob("*.yaml"))
@@ -64,9 +64,15 @@ def test_a_change_of_kind_replaces_the_whole_entry(tmp_path):
 
 def test_environment_variables_have_a_default(tmp_path, monkeypatch):
     path = write(tmp_path, 'extends: demo\ndatasets: {coco: {kind: coco, root: "${OWN_COCO:-data/coco}"}}')
-    assert load_scale(path).datasets["coco"].root == Path("data/coco")
+
+    def root() -> Path:
+        data = load_scale(path).datasets["coco"]
+        assert isinstance(data, CocoData)
+        return data.root
+
+    assert root() == Path("data/coco")
     monkeypatch.setenv("OWN_COCO", "/elsewhere")
-    assert load_scale(path).datasets["coco"].root == Path("/elsewhere")
+    assert root() == Path("/elsewhere")
 
 
 def test_sizes_are_height_by_width_in_multiples_of_four():
