@@ -37,9 +37,10 @@ def checkpoint_steps(folder: Path) -> list[int]:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
-    """Write the state of ``state["step"]`` and drop all but the last two. Tensors, numbers, text, lists, dicts.
+    """Write the state of ``state["step"]`` and drop all but the last two.
 
-    Raises UserError when a weight is not finite: the checkpoints before it stay as they are.
+    A state consists of tensors, numbers, text, lists and dicts. Raises UserError when a weight is not
+    finite: the checkpoints before it stay as they are.
     """
     bad = [
         key
@@ -99,7 +100,7 @@ def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
             continue
         if state["identity"] != identity:
             raise UserError(
-                f"{path}: is of another training (identity {state['identity'][:10]}, wanted {identity[:10]}); "
+                f"{path}: of another training (identity {state['identity'][:10]}, wanted {identity[:10]}); "
                 f"remove the folder {folder} to start afresh"
             )
         return state
@@ -119,7 +120,7 @@ def lock_folder(folder: Path) -> IO[str]:
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / ".lock").open("a")
     try:
-        # A record lock: unlike flock it is not inherited by worker processes that may outlive a killed parent.
+        # A record lock: unlike flock's it is not inherited by a child that may outlive a killed parent.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         file.close()

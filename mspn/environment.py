@@ -1,4 +1,4 @@
-"""Where a result was made: versions, machine, device, commit. Imports torch only for what torch alone knows."""
+"""Where a result was made: versions, machine, device, commit; torch is imported only where needed."""
 
 import os
 import platform
@@ -37,7 +37,7 @@ def commit() -> dict[str, Any]:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != _ROOT:  # installed inside some other checkout
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != _ROOT:  # inside another checkout
             return {"commit": None, "dirty": None}
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
@@ -49,8 +49,8 @@ def machine() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        cpu = names[0] if names else cpu
+        lines = info.read_text().splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), cpu)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"platform": platform.platform(), "cpu": cpu, "cores": cores, "memory_gib": round(memory, 1)}
@@ -67,7 +67,7 @@ def pick_device(name: str, local_rank: int = 0) -> "torch.device":
 
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
-        raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu, or check the driver")
+        raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu or check the driver")
     if name == "cpu" or not there:
         return torch.device("cpu")
     if local_rank >= torch.cuda.device_count():
@@ -76,7 +76,7 @@ def pick_device(name: str, local_rank: int = 0) -> "torch.device":
 
 
 def describe_device(device: "torch.device") -> dict[str, Any]:
-    """The device's name and what decides its arithmetic: CUDA and cuDNN versions, or the CPU's instructions."""
+    """The device's name and what decides its arithmetic: CUDA and cuDNN, or the CPU's instructions."""
     import torch
 
     if device.type == "cuda":

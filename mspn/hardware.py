@@ -1,10 +1,11 @@
-"""How a training uses a machine: processes, threads, layouts, compilation. None of it is part of a run's identity.
+"""How a training uses a machine: processes, threads, layouts, compilation; no part of a run's identity.
 
 The options change speed and memory. On one machine with the same options a training is repeated bit for bit
 on the CPU; another option or another number of processes moves the last bits, as floating-point sums are
-taken in another order. Batch norm alone sees more than that: it normalises each process's micro-batch by its
-own statistics, so the micro-batch is the paper's "mini-batch size 32 per GPU" only where it is 32. The running
-statistics that end in the weights are those of process 0.
+taken in another order. Batch norm alone sees more than that: it normalises each process's micro-batch by
+its own statistics, so that it is the paper's (section 4.2: "mini-batch size 32 per GPU") only where the
+micro-batch is 32; ``--micro-batch 32`` gives that on any number of GPUs. The running statistics that end in
+the weights are those of process 0.
 """
 
 import os
@@ -52,7 +53,8 @@ class Processes:
     @classmethod
     def from_environment(cls) -> "Processes":
         """RANK, WORLD_SIZE and LOCAL_RANK; one process where torchrun did not start us."""
-        return cls(*(int(os.environ.get(k, d)) for k, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))))
+        defaults = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+        return cls(*(int(os.environ.get(name, value)) for name, value in defaults.items()))
 
 
 @contextmanager
@@ -69,7 +71,7 @@ def joined(processes: Processes, device: torch.device) -> Iterator[None]:
 
 
 def micro_batches(global_batch: int, world: int, micro_batch: int | None) -> tuple[int, int]:
-    """(samples per micro-batch, micro-batches per step) of each process, which together make the global batch.
+    """(samples per micro-batch, micro-batches per step) of each process; together the global batch.
 
     Without ``micro_batch`` a process takes its share at once. UserError where it does not divide the share.
     """
@@ -93,7 +95,7 @@ def _divisors(number: int) -> list[int]:
 
 
 def set_up(device: torch.device, options: Options) -> None:
-    """Process-wide settings: CPU threads; on a GPU cuDNN's search for fast kernels, and true fp32 for fp32."""
+    """Process-wide settings: CPU threads; on a GPU cuDNN's search for fast kernels, and true fp32."""
     torch.set_num_threads(options.threads)
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -5,22 +5,28 @@ declared outputs:
 
 - ``log.jsonl``: a line per step with ``step``, ``lr``, ``loss`` and ``losses`` (a list per stage, a loss per
   scale, coarsest first). Deterministic: a training that was killed and went on has the same bytes.
-- ``timing.jsonl``: a line per step with ``attempt``, ``step``, ``images_per_s`` and ``data_wait`` (the share of
-  the step's time). Not deterministic; a step that was lost and done again has two lines.
-- ``attempts.json``: a record for each start of the training: times, steps, machine, peak memory, how it ended.
+- ``timing.jsonl``: a line per step with ``attempt``, ``step``, ``images_per_s`` and ``data_wait`` (the share
+  of the step's time). Not deterministic; a step that was lost and done again has two lines.
+- ``attempts.json``: a record for each start of the training: times, steps, machine, peak memory, its end.
 """
 
 import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from mspn.environment import peak_memory
 from mspn.errors import UserError
 from mspn.files import read_json, write_json, write_text
+
+if TYPE_CHECKING:
+    import torch
 
 LOG, TIMING, ATTEMPTS = "log.jsonl", "timing.jsonl", "attempts.json"
 T = TypeVar("T")
@@ -45,11 +51,22 @@ class Journal:
         for attempt in self.attempts:
             if attempt["ended"] == "running":
                 attempt["ended"] = "killed"
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.attempts.append({"started": now, "from_step": start, "to_step": start, "ended": "running", **facts})
+        if start:
+            before = self.attempts[-1] if self.attempts else {}
+            changed = sorted(key for key in facts if facts[key] != before.get(key))
+            if changed:
+                warnings.warn(
+                    f"{folder}: going on with other settings than before ({', '.join(changed)}): the result "
+                    "may differ in the last bits from that of one undisturbed training",
+                    stacklevel=2,
+                )
+        steps = {"from_step": start, "to_step": start, "ended": "running"}
+        self.attempts.append({"started": datetime.now(UTC).isoformat(timespec="seconds"), **steps, **facts})
         write_json(folder / ATTEMPTS, self.attempts)
 
-    def step(self, step: int, lr: float, losses: list[list[float]], images_per_s: float, data_wait: float) -> None:
+    def step(
+        self, step: int, lr: float, losses: list[list[float]], images_per_s: float, data_wait: float
+    ) -> None:
         """Write a step down; on the disk for sure only after ``sync``."""
         self._log.write(step_line(step, lr, losses))
         timing = {
@@ -61,7 +78,7 @@ class Journal:
         self._timing.write(json.dumps(timing) + "\n")
 
     def sync(self, to_step: int, ended: str, facts: dict[str, Any]) -> None:
-        """Put everything on the disk; before a checkpoint, so that it never knows steps that the log lacks."""
+        """Put everything on the disk; before a checkpoint, so that it knows no step that the log lacks."""
         for file in (self._log, self._timing):
             file.flush()
             os.fsync(file.fileno())
@@ -110,6 +127,62 @@ class Stopwatch:
             yield item
 
 
+# Saving may take this share of the time; a full-size state is more than a gigabyte.
+SAVING_SHARE = 0.02
+
+
+class Clock:
+    """Times of an attempt, and when to save: every so many steps, if given, and every so many seconds."""
+
+    def __init__(self, watch: Stopwatch, save_every_s: float, save_every_steps: int | None) -> None:
+        self.watch, self.save_every_s, self.save_every_steps = watch, save_every_s, save_every_steps
+        self.started = self.saved = self.step_began = time.perf_counter()
+        self.cpu_started = time.process_time()
+        self.step_waited = 0.0
+        self.saving_s = 0.0
+
+    def begin_step(self) -> None:
+        """A step starts, data included."""
+        self.step_began, self.step_waited = time.perf_counter(), self.watch.seconds
+
+    def step_speed(self, batch: int) -> tuple[float, float]:
+        """Images per second of the step, over all processes, and its share of time waiting for data."""
+        taken = time.perf_counter() - self.step_began
+        return batch / taken, (self.watch.seconds - self.step_waited) / taken
+
+    def save_due(self, done: int) -> bool:
+        """By steps if asked for, and by time: at most a small share of it may go into saving."""
+        if self.save_every_steps and done % self.save_every_steps == 0:
+            return True
+        wait = max(self.save_every_s, self.saving_s / SAVING_SHARE)
+        return time.perf_counter() - self.saved >= wait
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Time a save, so that the next is not too soon."""
+        begin = time.perf_counter()
+        yield
+        self.saved = time.perf_counter()
+        self.saving_s = self.saved - begin
+
+    def facts(self, device: "torch.device", world: int) -> dict[str, Any]:
+        """Of this attempt so far: seconds of wall time, waiting for data and device, and peak memory.
+
+        Device time is on the CPU the processor time of this process; on GPUs the wall time not spent waiting
+        for data, times the number of GPUs.
+        """
+        wall = time.perf_counter() - self.started
+        used = time.process_time() - self.cpu_started
+        if device.type == "cuda":
+            used = (wall - self.watch.seconds) * world
+        return {
+            "wall_s": round(wall, 3),
+            "data_wait_s": round(self.watch.seconds, 3),
+            "device_s": round(used, 3),
+            "peak_memory_bytes": peak_memory(device),
+        }
+
+
 class Progress:
     """A line on stderr: step, loss, images/s, share of time waiting for data, time left.
 
@@ -135,7 +208,9 @@ class Progress:
             f"waiting {waited_s / taken:.0%}  {_duration((self.steps - done) / max(speed, 1e-9))} left"
         )
         end = "\n" if last or not self.terminal else ""
-        print(f"\r\033[K{line}" if self.terminal else line, end=end, file=sys.stderr, flush=True)
+        # The reader of a pipe may be killed together with us and before us.
+        with suppress(BrokenPipeError):
+            print(f"\r\033[K{line}" if self.terminal else line, end=end, file=sys.stderr, flush=True)
 
 
 def _duration(seconds: float) -> str:

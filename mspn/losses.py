@@ -1,4 +1,4 @@
-"""The loss: mean squared error of the heat maps at every stage and scale, with the hardest joints at the finest.
+"""The loss: mean squared error of the heat maps at every stage and scale; at the finest the hardest joints.
 
 One function for every network and supervision; it is given what the network returns and the blurred targets,
 and knows neither the network nor the optimiser.
@@ -7,8 +7,8 @@ and knows neither the network nor the optimiser.
 import torch
 from torch import Tensor
 
-# "Online hard key points mining" keeps the 8 joints of largest loss (released code: topk=8; the paper, section
-# 3.3, cites CPN, which takes 8 of 17 as well).
+# Online hard keypoint mining keeps the 8 joints of largest loss (released code; the paper, section 3.3, cites
+# CPN, which takes 8 of 17 as well).
 HARDEST = 8
 # The three coarser scales count a quarter each (released code).
 COARSE_WEIGHT = 0.25
@@ -34,7 +34,7 @@ def kernel_table(
 def stage_losses(
     heat_maps: Tensor, targets: Tensor, visibility: Tensor, table: tuple[tuple[int, ...], ...]
 ) -> Tensor:
-    """The loss of each sample at each stage and supervised scale; their sum over the last two is a sample's loss.
+    """Each sample's loss at each stage and supervised scale; the sum over both is the sample's loss.
 
     At the three coarser scales: the mean squared error over joints and pixels, with the target (not the
     prediction) zeroed where the joint is not visible, divided by 4. At the finest: each joint's mean squared

@@ -26,7 +26,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mspn.config import Recipe
 from mspn.data.batches import Batch, normalise
+from mspn.grid import SUPERVISIONS, Run
 from mspn.losses import kernel_table, stage_losses
+from mspn.networks.table import build_network
+from mspn.skeletons import skeleton
 from mspn.targets import make_targets
 
 PAPER = Recipe(batch=256, iterations=90_000, lr=5e-4, augmentation="paper")
@@ -60,6 +63,13 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Adam:
         weight_decay=recipe.weight_decay,
         fused=True,
     )
+
+
+def starting_network(run: Run, width: float, seed: int) -> nn.Module:
+    """The run's network with the initial weights that the seed decides, on the CPU."""
+    torch.manual_seed(seed)
+    joints, scales = len(skeleton(run.joint_set).joints), SUPERVISIONS[run.supervision][0]
+    return build_network(run.network, joints=joints, scales=scales, width=width)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,11 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 from mspn.checkpoints import load_checkpoint, lock_folder, save_checkpoint
 from mspn.config import Recipe
 from mspn.data.batches import Batch
-from mspn.environment import peak_memory
 from mspn.errors import UserError
 from mspn.files import write_json
 from mspn.hardware import Options, Processes, micro_batches
-from mspn.journal import Journal, Progress, Stopwatch
+from mspn.journal import Clock, Journal, Progress, Stopwatch
 from mspn.optimisation import (
     Objective,
     accumulate_gradients,
@@ -36,8 +34,6 @@ from mspn.optimisation import (
 
 # EX_TEMPFAIL of sysexits.h, "try again later": the job was told to stop, saved, and can be requeued.
 REQUEUE = 75
-# Saving may take this share of the time; a full-size state is more than a gigabyte.
-SAVING_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -96,8 +92,8 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
     """Train ``network`` (prepared by ``mspn.hardware.prepare``) to the end of its recipe.
 
     Goes on from the newest checkpoint where there is one. Returns the final weights, averaged if the recipe
-    says so; None when told to stop, the state being saved. Raises UserError at a loss that is not finite, with
-    the last checkpoint as it was.
+    says so; None when told to stop, the state being saved. Raises UserError at a loss that is not finite,
+    with the last checkpoint as it was.
     """
     recipe, objective, world = training.recipe, training.objective, machine.processes.world
     micro_batch, micro = micro_batches(recipe.batch, world, machine.micro_batch)
@@ -108,7 +104,7 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
 
     watch = Stopwatch()
     batches = watch.waiting(training.batches(micro_batch, start * micro))
-    clock = Clock(machine, watch)
+    clock = Clock(watch, machine.save_every_s, machine.save_every_steps)
     progress = Progress(start, recipe.iterations, recipe.batch)
     facts = {"micro_batch": micro_batch, "accumulation": micro, "world": world, **machine.facts}
     journal = Journal(training.folder, start, facts) if lock else None  # the first process writes for all
@@ -133,7 +129,7 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
         means, stopping = agree(losses, recipe.batch, stop, world)  # (S, L); waits for the device
         if not torch.isfinite(means).all():
             if journal:
-                journal.sync(done, "loss not finite", clock.facts())
+                journal.sync(done, "loss not finite", clock.facts(machine.device, world))
             raise not_finite(done, losses, chunk, training, world)
         apply_gradients(optimiser, lr)
         if average is not None and recipe.ema:
@@ -147,7 +143,7 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
             if finished or stopping or clock.save_due(done):
                 ended = "finished" if finished else "stopped" if stopping else "running"
                 with clock.saving():
-                    journal.sync(done, ended, clock.facts())
+                    journal.sync(done, ended, clock.facts(machine.device, world))
                     save_checkpoint(training.folder, state_of(network, optimiser, average, training, done))
         if stopping:
             break
@@ -206,8 +202,8 @@ def resume(
     schedule = {"lr": learning_rate(training.recipe, step), "iterations": training.recipe.iterations}
     if state["schedule"] != schedule:
         raise UserError(
-            f"{training.folder}: the checkpoint of step {step} has the schedule {state['schedule']}, the recipe "
-            f"wants {schedule}; remove the folder to start afresh"
+            f"{training.folder}: the checkpoint of step {step} has the schedule {state['schedule']}, "
+            f"the recipe wants {schedule}; remove the folder to start afresh"
         )
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
@@ -243,59 +239,7 @@ def not_finite(step: int, losses: Tensor, chunk: list[Batch], training: Training
         write_json(path, {"step": step, "not_finite": found, "batch": names})
     shown = "; ".join(samples[:5]) + (f"; and {len(samples) - 5} more" if len(samples) > 5 else "")
     return UserError(
-        f"step {step}: the loss is not finite at {'; '.join(places)}, for {len(samples)} of {len(names)} samples: "
-        f"{shown}. All are listed in {path}. The last checkpoint is as it was. Look at these samples, lower the "
-        "learning rate, or use precision fp32."
+        f"step {step}: the loss is not finite at {'; '.join(places)}, for {len(samples)} of {len(names)} "
+        f"samples: {shown}. All are listed in {path}. The last checkpoint is as it was. Look at these "
+        "samples, lower the learning rate, or use precision fp32."
     )
-
-
-class Clock:
-    """Times of an attempt, and when to save."""
-
-    def __init__(self, machine: Machine, watch: Stopwatch) -> None:
-        self.machine, self.watch = machine, watch
-        self.started = self.saved = self.step_began = time.perf_counter()
-        self.cpu_started = time.process_time()
-        self.step_waited = 0.0
-        self.saving_s = 0.0
-
-    def begin_step(self) -> None:
-        """A step starts, data included."""
-        self.step_began, self.step_waited = time.perf_counter(), self.watch.seconds
-
-    def step_speed(self, batch: int) -> tuple[float, float]:
-        """Images per second of the step, over all processes, and its share of time waiting for data."""
-        taken = time.perf_counter() - self.step_began
-        return batch / taken, (self.watch.seconds - self.step_waited) / taken
-
-    def save_due(self, done: int) -> bool:
-        """By steps if asked for, and by time: at most a small share of it may go into saving."""
-        if self.machine.save_every_steps and done % self.machine.save_every_steps == 0:
-            return True
-        wait = max(self.machine.save_every_s, self.saving_s / SAVING_SHARE)
-        return time.perf_counter() - self.saved >= wait
-
-    @contextmanager
-    def saving(self) -> Iterator[None]:
-        """Time a save, so that the next is not too soon."""
-        begin = time.perf_counter()
-        yield
-        self.saved = time.perf_counter()
-        self.saving_s = self.saved - begin
-
-    def facts(self) -> dict[str, Any]:
-        """Of this attempt so far: seconds of wall time, of waiting for data and of the device, and peak memory.
-
-        Device time is on the CPU the processor time of this process; on GPUs the wall time not spent waiting
-        for data, times the number of GPUs.
-        """
-        wall = time.perf_counter() - self.started
-        device = time.process_time() - self.cpu_started
-        if self.machine.device.type == "cuda":
-            device = (wall - self.watch.seconds) * self.machine.processes.world
-        return {
-            "wall_s": round(wall, 3),
-            "data_wait_s": round(self.watch.seconds, 3),
-            "device_s": round(device, 3),
-            "peak_memory_bytes": peak_memory(self.machine.device),
-        }

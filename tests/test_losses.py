@@ -104,5 +104,8 @@ def test_losses_do_not_depend_on_the_cut_into_micro_batches():
         torch.tensor(x).float() if not isinstance(x, tuple) else x for x in example(3, "ctf", batch=6)
     )
     whole = stage_losses(heat_maps, targets, visibility, table)
-    parts = [stage_losses(heat_maps[i : i + 2], targets[i : i + 2], visibility[i : i + 2], table) for i in (0, 2, 4)]
+    parts = [
+        stage_losses(heat_maps[i : i + 2], targets[i : i + 2], visibility[i : i + 2], table)
+        for i in (0, 2, 4)
+    ]
     torch.testing.assert_close(whole, torch.cat(parts), rtol=1e-6, atol=0)
