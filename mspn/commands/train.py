@@ -29,6 +29,8 @@ from mspn.grid import DATA, SUPERVISIONS, Run
 from mspn.skeletons import skeleton
 
 if TYPE_CHECKING:
+    import torch
+
     from mspn.data.batches import Source
     from mspn.data.persons import Persons
     from mspn.train import Machine
@@ -52,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: all of a process's share)",
     )
     add("--workers", type=int, default=0, help="threads that make batches (default: 0)")
+    add(
+        "--store-on-device",
+        action="store_true",
+        help="copy the crop store into the GPU's memory and warp there",
+    )
     add("--probe-memory", action="store_true", help="first say whether the micro-batch fits into memory, and "
         "stop with a proposal if it does not")  # fmt: skip
     add("--save-every", type=float, default=60, metavar="S", help="seconds between checkpoints (default: 60)")
@@ -104,22 +111,38 @@ def machine_from(args: argparse.Namespace) -> "Machine":
     )
 
 
-def training_data(experiment: Experiment, run: Run) -> "tuple[Persons, Source | None, Callable[[int], str]]":
-    """The persons that a run is trained on, their crop store if the scale uses one, and a row's name."""
-    from mspn.data.load import join, load_split
+def training_data(
+    experiment: Experiment, run: Run, device: "torch.device | None" = None
+) -> "tuple[Persons, Source | None, Callable[[int], str]]":
+    """The persons that a run is trained on, their crop store if the scale uses one, and the name of a row.
 
+    With ``device`` the store is copied into its memory.
+    """
+    from mspn.data.load import join, load_split
+    from mspn.data.store import DeviceStore, join_stores, open_store
+
+    scale, names, size = experiment.scale, DATA[run.data], experiment.input_size(run)
     parts = [
-        load_split(data, experiment.data_folder(name), "train")
-        for name, data in experiment.scale.datasets.items()
-        if name in DATA[run.data]
+        load_split(scale.datasets[name], experiment.data_folder(name), "train", scale.crops == "exact")  # type: ignore[index]
+        for name in names
     ]
+    store: Source | None = None
+    if scale.crops == "store":
+        augmentation = experiment.recipe(run).augmentation
+        stores = [
+            open_store(experiment.crop_store(name, run), part, size, augmentation)
+            for name, part in zip(names, parts, strict=True)
+        ]
+        store = join_stores(stores)
+        if device is not None:
+            store = DeviceStore(store, device)
     origins = [(part, row) for part in parts for row in range(len(part))]
 
     def sample(row: int) -> str:
         part, own = origins[row]
         return f"annotation {part.ids[own]} of image {part.image_ids[own]} ({part.name})"
 
-    return join(parts), None, sample
+    return join(parts), store, sample
 
 
 def run(args: argparse.Namespace) -> int:
@@ -174,7 +197,7 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
         )
         print(f"mspn: {said}", file=sys.stderr)
     network = prepare(network, machine.device, machine.options)
-    persons, store, sample = training_data(experiment, run)
+    persons, store, sample = training_data(experiment, run, machine.device if args.store_on_device else None)
 
     def batches(batch: int, start: int) -> Any:
         return training_batches(
