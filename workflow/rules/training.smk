@@ -1,0 +1,24 @@
+# Crops -> trained networks. A training's folder is named after all that decides its result, so that a changed
+# recipe or network is a new training, runs that share one train once, and nothing else starts one.
+
+
+rule train:
+    input:
+        training_inputs,
+    output:
+        weights=f"{RESULTS}/trainings/{{training}}/weights.safetensors",
+        log=f"{RESULTS}/trainings/{{training}}/log.jsonl",
+        config=f"{RESULTS}/trainings/{{training}}/config.json",
+        environment=f"{RESULTS}/trainings/{{training}}/environment.json",
+    log:
+        f"{LOGS}/train/{{training}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train/{{training}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    params:
+        scale=SCALE,
+    shell:
+        "python -m mspn train --scale {params.scale:q} --training {wildcards.training} --threads {threads}"
+        " 2>&1 | tee {log}"
