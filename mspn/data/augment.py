@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mspn.data.geometry import box_centres, compose, crop_matrices, fit_aspect, mirror_matrices, transform
+from mspn.data.geometry import (
+    TEST_ENLARGEMENT,
+    box_centres,
+    compose,
+    crop_matrices,
+    fit_aspect,
+    mirror_matrices,
+    transform,
+)
 from mspn.skeletons import Skeleton
 
 # A sample's uniform numbers in [0, 1), in this order.
@@ -22,7 +30,7 @@ _MIN_HALF_JOINTS = (
 class Recipe:
     """The numbers of an augmentation; lengths are factors of the box, angles degrees."""
 
-    enlarge: float  # box times this,
+    enlarge: float | tuple[float, float]  # box times this (width and height),
     extend: tuple[float, float]  # then width, height times 1 + extend x uniform
     half_body_above: int  # half body where more joints than this are labelled,
     half_body_probability: float  # with this probability;
@@ -57,6 +65,12 @@ RECIPES = {
         enlarge=1.0, extend=(0.0, 0.0), half_body_above=8, half_body_probability=0.5,
         upper_probability=_NORMAL_BELOW_HALF, half_body_extend=(0.6, 0.6), scale=(0.75, 1.25),
         rotate_probability=0.5, rotation=60.0, flip_probability=0.5,
+    ),
+    # No chance at all, the crop that is tested on: for trying whether a network can fit its training persons.
+    "none": Recipe(
+        enlarge=TEST_ENLARGEMENT, extend=(0.0, 0.0), half_body_above=99, half_body_probability=0.0,
+        upper_probability=0.5, half_body_extend=(0.0, 0.0), scale=(1.0, 1.0),
+        rotate_probability=0.0, rotation=0.0, flip_probability=0.0,
     ),
 }  # fmt: skip
 
