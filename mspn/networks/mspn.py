@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mspn.networks.blocks import ConvNorm, DownPath, channels, initialise, resize
 from mspn.networks.resnet import RESNETS, Stem, StrideOn, resnet
+from mspn.networks.xception import XCEPTIONS, xception
 
 
 class UpPath(nn.Module):
@@ -119,6 +120,9 @@ class MSPN(nn.Module):
         return finest
 
 
+DOWN_PATHS = (*RESNETS, *XCEPTIONS)
+
+
 def mspn(
     *,
     stages: int,
@@ -143,25 +147,22 @@ def mspn(
         )
     stem_width, up_width = channels(64, width), channels(256, width)
     parts = []
-    for number in range(stages):
+    for last in [False] * (stages - 1) + [True]:
+        if down in XCEPTIONS:
+            path = xception(down, stem_width, width)
+        else:
+            path = resnet(down, stem_width, width, stride_on)
+        next_width = None if last else stem_width
         parts.append(
             Stage(
-                down_path(down, stem_width, width, stride_on),
+                path,
                 up_width=up_width,
                 joints=joints,
                 scales=scales,
-                next_width=stem_width if number < stages - 1 else None,
+                next_width=next_width,
                 aggregate=aggregate,
             )
         )
     network = MSPN(Stem(stem_width), parts)
     initialise(network)
     return network
-
-
-DOWN_PATHS = tuple(RESNETS)
-
-
-def down_path(name: str, inputs: int, width: float, stride_on: StrideOn) -> DownPath:
-    """A fresh down path by name, reading ``inputs`` channels at a quarter of the image's size."""
-    return resnet(name, inputs, width, stride_on)
