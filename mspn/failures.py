@@ -107,8 +107,7 @@ TAIL = 200_000  # characters of a log's end that are read
 
 
 def explain(logs: Mapping[str, str]) -> list[str]:
-    """The known causes found in logs (name -> text), each once per rule, as ``RULE: cause. Remedy. "
-    "(log)``."""
+    """The known causes found in logs (name -> text), each once per rule, with the remedy and the log."""
     found: dict[tuple[str, str], str] = {}
     for name, text in logs.items():
         rule = _rule_of(name)
@@ -126,8 +125,7 @@ def _rule_of(name: str) -> str:
 
 
 def read_logs(places: Iterable[Path], since: float = 0.0) -> dict[str, str]:
-    """The ends of the ``.log`` files at or under ``places`` changed after ``since`` (Unix time), newest "
-    "first."""
+    """The ends of the logs at or under ``places`` changed after ``since`` (Unix time), newest first."""
     files = [file for place in places for file in ([place] if place.is_file() else place.rglob("*.log"))]
     times = {file: file.stat().st_mtime for file in files if file.exists()}
     chosen = sorted((file for file in times if times[file] >= since), key=lambda file: -times[file])

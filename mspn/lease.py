@@ -34,8 +34,7 @@ class Lease:
 
 
 def list_devices() -> list[str]:
-    """The machine's NVIDIA devices by UUID as ``nvidia-smi -L`` lists them; MIG parts instead of a parted "
-    "GPU."""
+    """The machine's NVIDIA devices by UUID as ``nvidia-smi -L`` lists them; MIG parts for a parted GPU."""
     try:
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -54,9 +53,9 @@ def list_devices() -> list[str]:
 
 
 def visible_devices(environment: Mapping[str, str], devices: list[str]) -> list[str]:
-    """Those of the machine's devices that ``CUDA_VISIBLE_DEVICES`` leaves, in its order (all if it is not set).
+    """Those of the machine's devices that ``CUDA_VISIBLE_DEVICES`` leaves, in its order; all if unset.
 
-    Entries are indices or UUIDs (or their beginnings); as in CUDA, the first that names no device ends the list.
+    Entries are indices or UUIDs (or their beginnings); as in CUDA, the first that names no device ends it.
     """
     chosen = environment.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:

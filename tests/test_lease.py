@@ -1,4 +1,4 @@
-"""GPUs are leased: never two holders unasked, freed however the holder ends, and checked against the promise."""
+"""GPUs are leased: never two holders unasked, freed however the holder ends, as many as promised."""
 
 import os
 import signal
