@@ -34,7 +34,7 @@ from mspn.files import atomic, read_json, sha256, write_json
 Form = Literal["raw", "jpeg"]
 
 FORMAT = 1
-OVERSAMPLING = 1.5
+OVERSAMPLING = 2.0
 JPEG_QUALITY = 95
 JPEG_SHARE = 0.3  # of the raw size, for the estimate; photographs take less
 SHARD_BYTES = 256 * 2**20
