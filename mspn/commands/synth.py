@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mspn.errors import UserError
+from mspn.files import write_json
 
 HELP = "make a synthetic data set of persons, or describe one"
 
@@ -55,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
     root = args.statistics or _make(args)
     statistics = statistics_of(root)
+    if not args.statistics:
+        write_json(root / "dataset.json", statistics)  # last: the workflow takes it as the sign of a whole set
     if args.json:
         print(json.dumps(statistics, indent=1))
     else:
