@@ -4,7 +4,7 @@
   mspn synth --out DIR --train-images 600 --seed 1  one of your own
   mspn synth --statistics DIR                       describe a folder in COCO's layout beside COCO itself
 
-Prints the data set's statistics. The same seed gives the same bytes, whatever the number of workers; an
+Prints the data set's statistics, and writes them to DIR/dataset.json when it made the set. The same seed gives the same bytes, whatever the number of workers; an
 interrupted call goes on where it stopped.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mspn.errors import UserError
+from mspn.files import write_json
 
 HELP = "make a synthetic data set of persons, or describe one"
 
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
     root = args.statistics or _make(args)
     statistics = statistics_of(root)
+    if not args.statistics:  # last: the workflow takes this file as the sign of a whole data set
+        write_json(root / "dataset.json", statistics)
     print(json.dumps(statistics, indent=1) if args.json else describe(statistics))
     if args.sheet:
         from mspn.synth.sheet import write_sheet

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _MSPN = "mspn.networks.mspn:mspn"
 _HOURGLASS = "baselines.hourglass:hourglass"
+_SIMPLE_BASELINE = "baselines.simple_baseline:simple_baseline"
+_HRNET = "baselines.hrnet:hrnet"
 
 # name -> (constructor, keywords). Each constructor also takes, as keywords only, what a run decides:
 # joints: int, scales: int (supervised scales: 4, or 1 for the finest alone), width: float.
@@ -35,6 +37,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "hourglass-8": (_HOURGLASS, {"stages": 8}),
     "hourglass-2-wide": (_HOURGLASS, {"stages": 2, "wide": True}),
     "hourglass-4-csfa": (_HOURGLASS, {"stages": 4, "aggregate": True}),
+    "simple-baseline-50": (_SIMPLE_BASELINE, {"down": "resnet50"}),
+    "simple-baseline-152": (_SIMPLE_BASELINE, {"down": "resnet152"}),
+    "hrnet-w32": (_HRNET, {"first": 32}),
+    "hrnet-w48": (_HRNET, {"first": 48}),
 }
 
 

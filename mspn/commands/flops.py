@@ -1,0 +1,108 @@
+"""Count what every run costs, at the paper's input size and full width, beside the printed figures.
+
+Columns: parameters (millions); GMACs as fvcore counts them, batch norm and resizing included (10^9);
+GFLOPs in the paper's convention (multiply-adds of convolutions on the inference path / 2^30); the printed
+figure, the difference and a verdict; the training graph's GFLOPs (one forward pass with all heads) and
+the flip test's, both in the same convention. Exit code 1 if a row differs from its printed figure for no
+known reason.
+"""
+
+import argparse
+from pathlib import Path
+
+HELP = "parameters and FLOPs of every run, beside the paper's figures"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which runs, and in which form."""
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="runs of the grid (default: all)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write flops.csv, flops.json and ledger.csv there"
+    )
+    parser.add_argument("--grid", type=Path, help="another grid")
+    parser.add_argument(
+        "--figures", type=Path, help="the paper's figures (default: reports/paper/figures.tsv)"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print rows and ledger as JSON")
+    form.add_argument("--csv", action="store_true", help="print the rows as CSV")
+    form.add_argument("--ledger", action="store_true", help="print the operators counted and skipped as CSV")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, write."""
+    import json
+    from dataclasses import asdict
+    from importlib.metadata import version
+
+    import pandas as pd
+
+    from mspn.errors import UserError
+    from mspn.files import write_json, write_text
+    from mspn.flops import FIGURES, compare, paper_gflops
+    from mspn.grid import GRID, load_grid
+
+    grid = load_grid(args.grid or GRID)
+    unknown = [name for name in args.runs if name not in grid]
+    if unknown:
+        raise UserError(f"unknown run {', '.join(unknown)}; there are: {', '.join(grid)}")
+    wanted = set(args.runs or grid)
+    wanted |= {member for name in wanted for member in grid[name].members}
+    printed = paper_gflops(args.figures or FIGURES)
+    rows, ledger = compare({name: entry for name, entry in grid.items() if name in wanted}, printed)
+
+    records = [asdict(row) for row in rows]
+    document = {
+        "convention": "multiply-adds of convolutions on the inference path, one image, / 2^30",
+        "versions": {name: version(name) for name in ("torch", "fvcore")},
+        "rows": records,
+        "ledger": ledger,
+    }
+    rows_csv = pd.DataFrame(records).to_csv(index=False)
+    ledger_csv = pd.DataFrame(ledger).astype({"calls": "Int64"}).to_csv(index=False)
+    if args.out:
+        write_text(args.out / "flops.csv", rows_csv)
+        write_text(args.out / "ledger.csv", ledger_csv)
+        write_json(args.out / "flops.json", document)
+    if args.json:
+        print(json.dumps(document, indent=1))
+    elif args.csv:
+        print(rows_csv, end="")
+    elif args.ledger:
+        print(ledger_csv, end="")
+    else:
+        _print_table(records)
+    return int(any(row.verdict == "differs" for row in rows))
+
+
+def _print_table(records: list[dict[str, object]]) -> None:
+    from tabulate import tabulate
+
+    columns = {
+        "run": "run",
+        "input": "input",
+        "parameters": "params (M)",
+        "gmacs_fvcore": "GMACs fvcore",
+        "gflops": "GFLOPs",
+        "printed": "printed",
+        "difference": "diff.",
+        "verdict": "verdict",
+        "gflops_training": "training",
+        "gflops_flip_test": "flip test",
+    }
+    formats = {"parameters": "{:.2f}", "printed": "{:.1f}", "difference": "{:+.3f}"}
+    lines = []
+    for record in records:
+        millions = {**record, "parameters": float(str(record["parameters"])) / 1e6}
+        lines.append([_cell(millions[key], formats.get(key, "{:.3f}")) for key in columns])
+    print(tabulate(lines, headers=list(columns.values()), disable_numparse=True))
+    print()
+    for record in records:
+        if record["reason"]:
+            print(f"{record['run']}: {record['verdict']}: {record['reason']}")
+
+
+def _cell(value: object, form: str) -> str:
+    if value is None:
+        return "-"
+    return form.format(value) if isinstance(value, float) else str(value)
