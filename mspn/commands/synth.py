@@ -4,8 +4,8 @@
   mspn synth --out DIR --train-images 600 --seed 1  one of your own
   mspn synth --statistics DIR                       describe a folder in COCO's layout beside COCO itself
 
-Prints the data set's statistics, and writes them to DIR/dataset.json when it made the set. The same seed gives the same bytes, whatever the number of workers; an
-interrupted call goes on where it stopped.
+Prints the data set's statistics, which a set that was made also keeps in its dataset.json. The same seed
+gives the same bytes, whatever the number of workers; an interrupted call goes on where it stopped.
 """
 
 import argparse
