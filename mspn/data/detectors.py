@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mspn.config import DetectionFile, Detector, SimulatedDetector, TrueBoxes
 from mspn.data.coco import PERSON, numbers
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons
@@ -224,3 +225,42 @@ def bisect(measure: Callable[[float], tuple[float, float]], target: float) -> tu
         tried.append(measure(middle))
         low, high = (middle, high) if tried[-1][0] > target else (low, middle)
     return min(tried, key=lambda pair: abs(pair[0] - target))
+
+
+def detect(
+    detector: Detector, persons: Persons, annotations: dict[str, Any] | None
+) -> tuple[list[Detection], dict[str, Any]]:
+    """A detector's boxes on the pictures of ``persons`` and what they measure.
+
+    ``annotations`` are COCO's own, crowd and unlabelled persons included; None for MPII, which allows true
+    boxes only and has no box AP. The measures: ``kind``, ``box_ap`` and ``expected_box_ap`` in percent
+    (None where there is none), ``strength`` of a simulated detector, and counts.
+    """
+    expected = getattr(detector, "box_ap", None)
+    strength: float | None = None
+    ap: float | None
+    if isinstance(detector, SimulatedDetector) and annotations is not None:
+        detections, ap, strength = calibrate(annotations, detector.box_ap, detector.seed)
+    elif isinstance(detector, TrueBoxes):
+        detections = as_detections(persons)
+        ap = None if annotations is None else box_ap(annotations, detections)
+    elif isinstance(detector, DetectionFile) and annotations is not None:
+        detections = as_detections(read_detections(detector.path, persons))
+        measured = ap = box_ap(annotations, detections)
+        if expected is not None and not abs(measured - expected) <= TOLERANCE:
+            _LOG.warning("%s: box AP %.2f measured, %s expected", detector.path, measured, expected)
+    else:
+        raise UserError(f"{persons.name}: MPII is evaluated on its true boxes only")
+    boxes = (
+        [] if annotations is None else [a for a in annotations["annotations"] if a["category_id"] == PERSON]
+    )
+    metrics = {
+        "kind": detector.kind,
+        "box_ap": ap,
+        "expected_box_ap": expected,
+        "strength": strength,
+        "detections": len(detections),
+        "images": len(persons.pictures),
+        "persons_annotated": sum(not a.get("iscrowd", 0) for a in boxes) if boxes else len(persons),
+    }
+    return detections, metrics

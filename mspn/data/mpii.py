@@ -187,11 +187,19 @@ def load_mat(path: Path) -> dict[str, Any]:
     return value
 
 
+def release_file(root: Path) -> Path | None:
+    """The official release's file under a root, if it is there."""
+    paths = (
+        path for folder in (root / "annotations", root) for path in folder.glob("mpii_human_pose_v1*.mat")
+    )
+    return min(paths, default=None)
+
+
 def _official(root: Path, json_path: Path) -> Path:
-    for folder in (root / "annotations", root):
-        for path in sorted(folder.glob("mpii_human_pose_v1*.mat")):
-            return path
-    raise UserError(f"{json_path}: no such file, nor the official mpii_human_pose_v1*.mat in {root}")
+    path = release_file(root)
+    if path is None:
+        raise UserError(f"{json_path}: no such file, nor the official mpii_human_pose_v1*.mat in {root}")
+    return path
 
 
 def _image_list(root: Path, split: str) -> set[str] | None:

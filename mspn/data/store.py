@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import torch
 
+from mspn.data.augment import augment, draw, recipe_for
+from mspn.data.batches import Pictures, trainable
 from mspn.data.crops import FORMAT, identity, recipe_numbers
 from mspn.data.geometry import compose, invert
 from mspn.data.persons import Persons
@@ -75,7 +77,7 @@ def open_store(
         if manifest[key] != value:
             raise UserError(f"{folder}: foreign crop store: {key} is {manifest[key]}, not {value}; {remedy}")
     recipes = manifest["recipes"]
-    if augmentation is not None and recipes.get(augmentation) != recipe_numbers(augmentation):
+    if augmentation is not None and recipes.get(augmentation) != recipe_numbers(augmentation, persons):
         raise UserError(
             f"{folder}: made for other recipes ({', '.join(recipes)}), not {augmentation}; {remedy}"
         )
@@ -189,3 +191,26 @@ def fits(store: CropStore, device: torch.device | str, reserve: float = 0.5) -> 
         return False
     free, _ = torch.cuda.mem_get_info(device)
     return store.raw_bytes < reserve * free
+
+
+def mean_difference(
+    store: CropStore, persons: Persons, input_size: tuple[int, int], augmentation: str, samples: int = 256
+) -> float:
+    """The mean absolute difference, in grey levels of 255, of samples by the store and by the exact path.
+
+    Of ``samples`` persons evenly spread, augmented as in the first epoch of seed 0; all pixels and channels.
+    """
+    persons = trainable(persons)
+    rows = np.unique(np.linspace(0, len(persons) - 1, samples).round().astype(np.int64))
+    widths = np.array([persons.pictures[i].width for i in persons.image_ids[rows].tolist()], float)
+    draws = draw(0, 0, len(persons))[rows]
+    chosen = persons.select(rows)
+    recipe = recipe_for(augmentation, chosen.skeleton)
+    matrices, _ = augment(chosen.boxes, chosen.joints, widths, chosen.skeleton, recipe, input_size, draws)
+    exact = Pictures(persons)
+    total = 0.0
+    for part in np.array_split(np.arange(len(rows)), max(len(rows) // 16, 1)):
+        ours = store.warp(rows[part], matrices[part], input_size)
+        theirs = exact.warp(rows[part], matrices[part], input_size)
+        total += float((ours.float() - theirs.float()).abs().mean()) * len(part)
+    return total / len(rows)
