@@ -1,9 +1,9 @@
 """Files for the servers that keep the test annotations: COCO's test-dev and test-challenge, MPII's test.
 
-Names and forms are the servers' own: COCO takes ``person_keypoints_[test set]_[algorithm]_results.json`` alone
-in a zip of the same name; MPII takes ``pred_keypoints_mpii.mat`` whose ``pred`` is the release's list of test
-images with ``annorect(i).annopoints.point(j)`` filled in (x, y, and the joint's id from 0). Nothing here knows
-a test figure. Everything is checked before a file appears.
+Names and forms are the servers' own: COCO takes ``person_keypoints_[test set]_[algorithm]_results.json``
+alone in a zip of the same name; MPII takes ``pred_keypoints_mpii.mat`` whose ``pred`` is the release's list
+of test images with ``annorect(i).annopoints.point(j)`` filled in (x, y, and the joint's id from 0). Nothing
+here knows a test figure. Everything is checked before a file appears.
 """
 
 import json
@@ -44,7 +44,8 @@ def coco_pictures(info: Path, images: Path) -> Persons:
     try:
         entries = value["images"]
         pictures = {
-            int(e["id"]): Picture(images / str(e["file_name"]), int(e["width"]), int(e["height"])) for e in entries
+            int(e["id"]): Picture(images / str(e["file_name"]), int(e["width"]), int(e["height"]))
+            for e in entries
         }
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{info}: not COCO's list of test images (image_info_test...json)") from None
@@ -104,12 +105,11 @@ def write_coco(
         raise UserError(f"not a submission to {server}:\n" + "\n".join(f"  {line}" for line in problems))
     name = f"person_keypoints_{COCO_SERVERS[server][0]}_{algorithm}_results"
     path = folder / f"{name}.zip"
-    with atomic(path) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            # A fixed date: the same predictions give the same bytes. No folder: the server finds no file in one.
-            entry = zipfile.ZipInfo(f"{name}.json", (1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, json.dumps(results, allow_nan=False))
+    # A fixed date: the same predictions give the same bytes. No folder: the server looks into none.
+    entry = zipfile.ZipInfo(f"{name}.json", (1980, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr(entry, json.dumps(results, allow_nan=False))
     return path
 
 
@@ -129,7 +129,9 @@ def read_mpii_test(path: Path, images: Path) -> MpiiTest:
         annolist, train, single = release.annolist, release.img_train, release.single_person  # type: ignore[union-attr]
     except AttributeError:
         raise UserError(f"{path}: no RELEASE with annolist, img_train and single_person") from None
-    names, people, asked = [], [], []
+    names: list[str] = []
+    people: list[list[dict[str, Any]]] = []
+    asked = []
     for image, is_train, numbers in zip(annolist, train, single, strict=True):
         if is_train:
             continue
@@ -155,10 +157,9 @@ def read_mpii_test(path: Path, images: Path) -> MpiiTest:
 
 def _given(rect: Any) -> dict[str, Any]:
     scale, place = getattr(rect, "scale", None), getattr(rect, "objpos", None)
-    there = place is not None and hasattr(place, "x")
     return {
         "scale": float(scale) if scale is not None and np.size(scale) else None,
-        "objpos": (float(place.x), float(place.y)) if there else None,
+        "objpos": (float(place.x), float(place.y)) if place is not None and hasattr(place, "x") else None,
     }
 
 
@@ -192,7 +193,8 @@ def write_mpii(folder: Path, test: MpiiTest, joints: Mapping[int, np.ndarray]) -
             {
                 "image": _structs([{"name": name}]),
                 "annorect": _structs(
-                    [_rect(rect, joints.get(1000 * i + j)) for j, rect in enumerate(rects)], tuple(_rect({}, None))
+                    [_rect(rect, joints.get(1000 * i + j)) for j, rect in enumerate(rects)],
+                    tuple(_rect({}, None)),
                 ),
             }
             for i, (name, rects) in enumerate(zip(test.names, test.people, strict=True))
@@ -212,7 +214,9 @@ def _rect(given: Mapping[str, Any], joints: np.ndarray | None) -> dict[str, Any]
     place, scale = given.get("objpos"), given.get("scale")
     points: Any = empty
     if joints is not None:
-        rows = [{"x": float(x) + 1, "y": float(y) + 1, "id": float(k)} for k, (x, y) in enumerate(joints[:, :2])]
+        rows = [
+            {"x": float(x) + 1, "y": float(y) + 1, "id": float(k)} for k, (x, y) in enumerate(joints[:, :2])
+        ]
         points = _structs([{"point": _structs(rows)}])
     return {
         "scale": empty if scale is None else scale,

@@ -18,7 +18,9 @@ HELP = "find joints on your own pictures"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Weights, pictures, and where the results go."""
-    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="weight file(s)")
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="weight file(s)"
+    )
     parser.add_argument("--images", type=Path, required=True, metavar="PATH", help="a picture or a folder")
     parser.add_argument("--boxes", type=Path, metavar="JSON", help="boxes of the persons (see above)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")

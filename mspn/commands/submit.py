@@ -16,7 +16,9 @@ SERVERS = ("coco-test-dev", "coco-test-challenge", "mpii-test")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which server, which weights and where the test data lie."""
     parser.add_argument("server", choices=SERVERS)
-    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="weight file(s)")
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="weight file(s)"
+    )
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the test pictures")
     parser.add_argument("--image-info", type=Path, metavar="JSON", help="COCO's list of test images")
     parser.add_argument("--boxes", type=Path, metavar="JSON", help="COCO: detections on the test images")
@@ -30,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict by the paper's protocol, check, write, and print the path."""
+    import numpy as np
+
     from mspn import submission
+    from mspn.data.persons import Persons
     from mspn.environment import pick_device
     from mspn.errors import UserError
     from mspn.evaluate import joints_of, predict
@@ -46,17 +51,18 @@ def run(args: argparse.Namespace) -> int:
     ensemble = load_ensemble(args.checkpoint, pick_device(args.device))
     wanted = "mpii" if mpii else "coco"
     if ensemble.skeleton.name != wanted:
-        raise UserError(f"{args.checkpoint[0]}: predicts {ensemble.skeleton.name} joints, {args.server} wants {wanted}")
+        raise UserError(
+            f"{args.checkpoint[0]}: predicts {ensemble.skeleton.name} joints, {args.server} wants {wanted}"
+        )
     paper = protocol("paper")
 
-    def joints_on(boxes: object) -> "object":
-        found = predict(ensemble, boxes, [paper], batch=args.batch, workers=args.workers)  # type: ignore[arg-type]
-        return found[joints_of(paper)]
+    def joints_on(boxes: Persons) -> np.ndarray:
+        return predict(ensemble, boxes, [paper], batch=args.batch, workers=args.workers)[joints_of(paper)]
 
     if mpii:
         test = submission.read_mpii_test(args.annotations, args.images)
         joints = joints_on(test.persons)
-        by_person = dict(zip(test.persons.ids.tolist(), joints, strict=True))  # type: ignore[call-overload]
+        by_person = dict(zip(test.persons.ids.tolist(), joints, strict=True))
         path = submission.write_mpii(args.out, test, by_person)
     else:
         from mspn.data.load import load_detections
@@ -64,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
         pictures = submission.coco_pictures(args.image_info, args.images)
         boxes = load_detections(args.boxes, pictures)
         joints = joints_on(boxes)
-        scores = joints[..., 2].mean(axis=1) * boxes.scores  # type: ignore[index]
-        results = coco.results(boxes.image_ids, joints, scores)  # type: ignore[arg-type]
+        scores = joints[..., 2].mean(axis=1) * boxes.scores
+        results = coco.results(boxes.image_ids, joints, scores)
         path = submission.write_coco(args.out, args.server, args.algorithm, results, set(pictures.pictures))
     print(f"{path}: checked; its test figure is the server's to give")
     return 0
