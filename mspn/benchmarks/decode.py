@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result))
     else:
         print(f"batched {batched:8.0f} persons/s\nliteral {literal:8.0f} persons/s")
-        print(f"ratio   {batched / literal:8.1f}  (17 joints, 64x48 maps, {args.kernel}x{args.kernel} filter)")
+        print(
+            f"ratio   {batched / literal:8.1f}  (17 joints, 64x48 maps, {args.kernel}x{args.kernel} filter)"
+        )
     return 0
 
 

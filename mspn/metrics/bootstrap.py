@@ -47,7 +47,9 @@ def pack(evaluation: Any) -> Matches:
     areas = len(evaluation.params.areaRng)
     limit = evaluation.params.maxDets[-1]
     entries = [evaluation.evalImgs[a * len(images) : (a + 1) * len(images)] for a in range(areas)]
-    persons = np.array([[0 if e is None else int((e["gtIgnore"] == 0).sum()) for e in row] for row in entries])
+    persons = np.array(
+        [[0 if e is None else int((e["gtIgnore"] == 0).sum()) for e in row] for row in entries]
+    )
     there = [i for i, e in enumerate(entries[0]) if e is not None]
     thresholds = len(evaluation.params.iouThrs)
     if not there:
