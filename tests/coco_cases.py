@@ -31,7 +31,9 @@ def dataset(rng: np.random.Generator, images: int = 12, most: int = 4) -> dict[s
             )
     return {
         "info": {},
-        "images": [{"id": i, "file_name": f"{i}.png", "width": 640, "height": 480} for i in range(1, images + 1)],
+        "images": [
+            {"id": i, "file_name": f"{i}.png", "width": 640, "height": 480} for i in range(1, images + 1)
+        ],
         "annotations": annotations,
         "categories": [{"id": 1, "name": "person"}],
     }

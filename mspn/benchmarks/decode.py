@@ -39,12 +39,14 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result))
     else:
         print(f"batched {batched:8.0f} persons/s\nliteral {literal:8.0f} persons/s")
-        print(f"ratio   {batched / literal:8.1f}  (17 joints, 64x48 maps, {args.kernel}x{args.kernel} filter)")
+        print(
+            f"ratio   {batched / literal:8.1f}  (17 joints, 64x48 maps, {args.kernel}x{args.kernel} filter)"
+        )
     return 0
 
 
 def reference(maps: np.ndarray, kernel: int) -> np.ndarray:
-    """The released test code's rule, joint by joint: (N, K, h, w) to (N, K, 3) x, y in input pixels, score."""
+    """The released test code's rule, joint by joint: (N, K, h, w) to (N, K, 3) input x, y and score."""
     n, k, _, _ = maps.shape
     return np.array([[_one_joint(maps[i, j], kernel) for j in range(k)] for i in range(n)])
 

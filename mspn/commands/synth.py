@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     root = args.statistics or _make(args)
     statistics = statistics_of(root)
     if not args.statistics:
-        write_json(root / "dataset.json", statistics)  # last: the workflow takes it as the sign of a whole set
+        write_json(
+            root / "dataset.json", statistics
+        )  # last: the workflow takes it as the sign of a whole set
     if args.json:
         print(json.dumps(statistics, indent=1))
     else:

@@ -135,7 +135,7 @@ class Tables:
                 "not run", f"no FLOPs for {figure.run}: {self.results.flops_file} has no such row"
             )
         row = flops.loc[figure.run]
-        ours = float(row["gflops_paper_convention"])
+        ours = float(row["gflops"])
         address = file_address(
             self.book,
             f"FLOPs of {figure.run} at the paper's input size",
