@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,8 +31,14 @@ from mspn.synth.truth import Truth, truth_of
 LEFT, RIGHT = COCO.joints.index("left_shoulder"), COCO.joints.index("right_shoulder")
 
 
-def make(root: Path, **changes) -> Path:
-    settings = {"layout": "coco", "difficulty": "plain", "seed": 5, "train_images": 4, "val_images": 2}
+def make(root: Path, **changes: Any) -> Path:
+    settings: dict[str, Any] = {
+        "layout": "coco",
+        "difficulty": "plain",
+        "seed": 5,
+        "train_images": 4,
+        "val_images": 2,
+    }
     make_dataset(root, **(settings | {"progress": False} | changes))
     return root
 
@@ -94,6 +101,7 @@ def test_a_lost_or_cut_picture_comes_back_the_same(tmp_path):
 def test_an_interrupted_call_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "_CHUNK", 2)
     whole = files_of(make(tmp_path / "whole", val_images=0))
+    make(tmp_path / "cut", val_images=0, seed=6)  # an older set in the same place
     drawn: list[object] = []
 
     def stop_at_fourth(*arguments) -> Scene:
@@ -131,7 +139,7 @@ def test_pycocotools_takes_it_and_finds_the_truth_perfect(tmp_path):
     assert evaluation.stats[0] == pytest.approx(1.0)
     for image in truth.loadImgs(truth.getImgIds()):
         picture = cv2.imread(str(root / "train" / image["file_name"]))
-        assert picture.shape[:2] == (image["height"], image["width"])
+        assert picture is not None and picture.shape[:2] == (image["height"], image["width"])
     for person in persons:
         if (
             person["area"] > 2000
@@ -349,7 +357,8 @@ def test_the_command_makes_describes_and_draws(tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed["splits"]["train"]["images"] == 2
     assert json.loads((out / "dataset.json").read_text()) == printed
-    assert cv2.imread(str(sheet)).shape == (400, 1600, 3)
+    drawn = cv2.imread(str(sheet))
+    assert drawn is not None and drawn.shape == (400, 1600, 3)
     assert main(["synth", "--statistics", str(out)]) == 0
     assert "labelled persons per such image" in capsys.readouterr().out
 
