@@ -181,7 +181,7 @@ def _draw_strokes(d: Drawing, layers: np.ndarray, numbers: list[int]) -> None:
         outline = layers[0][number]
         d.canvas.polygon(outline, stroke.colour, stroke.part)
         for (value, _, _), layer in zip(_TONES, layers, strict=True):
-            d.canvas.shading(layer[number], value)
+            d.canvas.shading(layer[number], value, convex=True)  # near enough, as it is blurred
         if stroke.part in (PART["left_foot"], PART["right_foot"]) and d.scale > 90:
             sole = outline[8:13] if outline[2, 1] < outline[10, 1] else outline[:5]
             d.canvas.line(sole, d.look.sole, 0.008 * d.scale)

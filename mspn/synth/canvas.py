@@ -83,8 +83,8 @@ class Canvas:
         size = 2 * max(1, round(softness)) + 1
         shade = cv2.blur(self.shade[region], (size, size))
         first = PARTS_PER_PERSON * self.who
-        others = cv2.bitwise_not(cv2.inRange(self.owner[region], first, first + PARTS_PER_PERSON - 1))
-        shade[others > 0] = NEUTRAL
+        own = cv2.inRange(self.owner[region], first, first + PARTS_PER_PERSON - 1)
+        np.copyto(shade, NEUTRAL, where=own == 0)
         picture = self.picture[region]
         cv2.multiply(picture, cv2.merge((shade, shade, shade)), dst=picture, scale=1.0 / NEUTRAL)
         self.shade[region] = NEUTRAL
