@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mspn.data.coco import read_annotations, read_coco
+from mspn.data.coco import has_split, read_annotations, read_coco
 from mspn.data.mpii import read_mpii, release_file, release_images
 from mspn.data.persons import Persons
 from mspn.errors import UserError
@@ -19,19 +19,9 @@ _PAPER = {
 _PAPER_MPII = "25K images, 40K persons; 12K of them for testing"
 
 
-def _there(root: Path, split: str) -> bool:
-    try:
-        read_annotations(root, split)
-    except UserError as error:
-        if "no such" in str(error):
-            return False
-        raise
-    return True
-
-
 def coco_splits(root: Path) -> list[str]:
     """The splits of a COCO folder: the benchmark's of 2014 and 2017, then any other with annotations."""
-    known = [split for split in _PAPER if _there(root, split)]
+    known = [split for split in _PAPER if has_split(root, split)]
     parts = {"train2014", "val2014", *known}
     files = sorted((root / "annotations").glob("person_keypoints_*.json"))
     names = [path.stem.removeprefix("person_keypoints_") for path in files]
@@ -65,7 +55,7 @@ def check_coco_split(root: Path) -> list[dict[str, str]]:
     checks = []
     for new, old in (("train2017", TRAIN_2014), ("val2017", "minival2014")):
         name = f"{new} = {old.replace('+', ' + ').replace('-', ' - ')}, by image ids"
-        missing = [split for split in (new, old) if not _there(root, split)]
+        missing = [split for split in (new, old) if not has_split(root, split)]
         if missing:
             checks.append({"check": name, "verdict": "not checked", "detail": f": no {', '.join(missing)}"})
             continue
