@@ -180,7 +180,10 @@ def _keep(
         if key in seen:
             raise UserError(f"{place}: annotation id {key} is there twice; ids must be unique")
         seen.add(key)
-        if image in LEFT_OUT_IMAGES or category != PERSON or annotation.get("iscrowd", 0):
+        if image in LEFT_OUT_IMAGES or category != PERSON:
+            continue
+        if annotation.get("iscrowd", 0):
+            notes.add("crowds not used, as the protocol has it", f"annotation {key}")
             continue
         if image not in pictures:
             raise UserError(f"{place}: annotation {key}: unknown image {image}")
@@ -190,6 +193,9 @@ def _keep(
         if any(v not in (0, 1, 2) for v in joints[2::3]):
             raise UserError(f"{place}: annotation {key}: keypoints: visibility is 0, 1 or 2")
         if not any(joints[2::3]):
+            notes.add(
+                "persons without a labelled joint not used, as the protocol has it", f"annotation {key}"
+            )
             continue
         if box[2] <= 0 or box[3] <= 0:
             notes.add("persons left out: box without area", f"annotation {key}: {box}")
