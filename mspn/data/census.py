@@ -9,14 +9,27 @@ from mspn.data.persons import Persons
 from mspn.errors import UserError
 
 TRAIN_2014 = "train2014+val2014-minival2014"
-# (images with persons, persons) in thousands, where the paper gives them.
-_PAPER = {
-    "train2017": "57K images, 150K persons",
-    TRAIN_2014: "57K images, 150K persons",
-    "val2017": "5K images (persons or not)",
-    "minival2014": "5K images (persons or not)",
+# The paper's counts in thousands: (images, persons); None where it gives none.
+Count = tuple[float | None, float | None]
+_PAPER: dict[str, Count] = {
+    "train2017": (57, 150),
+    TRAIN_2014: (57, 150),
+    "val2017": (5, None),
+    "minival2014": (5, None),
 }
-_PAPER_MPII = "25K images, 40K persons; 12K of them for testing"
+_PAPER_MPII: Count = (25, 40)
+
+
+def compare(paper: Count | None, images: int, persons: int) -> str:
+    """The paper's counts and whether ours agree: to the thousand, where the paper says "around" and "over"."""
+    if paper is None:
+        return "-"
+    words, agrees = [], True
+    for expected, found, what in ((paper[0], images, "images"), (paper[1], persons, "persons")):
+        if expected is not None:
+            words.append(f"{expected:.0f}K {what}")
+            agrees &= abs(found / 1000 - expected) < 1
+    return f"{', '.join(words)}: {'agrees' if agrees else 'differs'}"
 
 
 def coco_splits(root: Path) -> list[str]:
@@ -31,21 +44,27 @@ def coco_splits(root: Path) -> list[str]:
     return found or names
 
 
-def _row(split: str, persons: Persons, paper: str) -> dict[str, Any]:
-    with_persons = len(set(persons.image_ids.tolist()))
+def _row(split: str, images: int, with_persons: int, persons: int, paper: Count | None) -> dict[str, Any]:
+    # The paper's training images are those with persons; its validation images are all.
+    counted = images if paper is None or paper[1] is None else with_persons
     return {
         "split": split,
-        "images": len(persons.pictures),
+        "images": images,
         "images_with_persons": with_persons,
-        "persons": len(persons),
-        "paper": paper,
+        "persons": persons,
+        "paper": compare(paper, counted, persons),
     }
+
+
+def _row_of(split: str, persons: Persons, paper: Count | None) -> dict[str, Any]:
+    with_persons = len(set(persons.image_ids.tolist()))
+    return _row(split, len(persons.pictures), with_persons, len(persons), paper)
 
 
 def count_coco(root: Path, check_pictures: bool) -> list[dict[str, Any]]:
     """Counts of every COCO split that is there: images, images with labelled persons, labelled persons."""
     return [
-        _row(split, read_coco(root, split, check_pictures), _PAPER.get(split, "-"))
+        _row_of(split, read_coco(root, split, check_pictures), _PAPER.get(split))
         for split in coco_splits(root)
     ]
 
@@ -77,18 +96,12 @@ def count_mpii(root: Path, check_pictures: bool) -> list[dict[str, Any]]:
         images = list(release_images(official))
         persons = sum(len(people) for *_, people in images)
         with_persons = sum(bool(people) for *_, people in images)
-        rows.append(
-            {
-                "split": "mpii, whole release",
-                "images": len(images),
-                "images_with_persons": with_persons,
-                "persons": persons,
-                "paper": _PAPER_MPII,
-            }
-        )
+        rows.append(_row("mpii, whole release", len(images), with_persons, persons, _PAPER_MPII))
         splits = splits or ["train"]
     if not splits:
         raise UserError(
             f"{root}: neither annotations/train.json nor mpii_human_pose_v1*.mat; is this MPII's folder?"
         )
-    return rows + [_row(f"mpii, {split}", read_mpii(root, split, check_pictures), "-") for split in splits]
+    return rows + [
+        _row_of(f"mpii, {split}", read_mpii(root, split, check_pictures), None) for split in splits
+    ]
