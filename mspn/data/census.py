@@ -21,7 +21,7 @@ _PAPER_MPII: Count = (25, 40)
 
 
 def compare(paper: Count | None, images: int, persons: int) -> str:
-    """The paper's counts and whether ours agree: to the thousand, where the paper says "around" and "over"."""
+    """The paper's counts and whether ours agree, to the thousand (the paper says "around" and "over")."""
     if paper is None:
         return "-"
     words, agrees = [], True
