@@ -23,4 +23,5 @@ onsuccess:
 
 
 onerror:
-    print(f"Failed. The logs lie in {EXPERIMENT.results}/logs; run the same command again to go on.")
+    print(f"Failed. The logs lie in {LOGS}; run the same command again to go on.")
+    print(*explain_files(LOGS, ".snakemake/log", ".snakemake/slurm_logs", since=STARTED), sep="\n")

@@ -18,7 +18,7 @@ from mspn.data.batches import Batch
 from mspn.environment import peak_memory
 from mspn.errors import UserError
 from mspn.hardware import Options, prepare
-from mspn.optimisation import Objective, accumulate_gradients, apply_gradients, make_optimiser
+from mspn.optimisation import Adam, Objective, accumulate_gradients
 
 # Of the memory that is free, this share may be planned with: allocators cut it into pieces.
 USABLE = 0.9
@@ -82,7 +82,7 @@ def step_peak(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     model = prepare(copy.deepcopy(network), device, options).train()
-    optimiser = make_optimiser(model, recipe)
+    optimiser = Adam(model, recipe.weight_decay)
     height, width = objective.input_size
     batch = Batch(
         images=torch.zeros(samples, height, width, 3, dtype=torch.uint8),
@@ -99,7 +99,7 @@ def step_peak(
             device=device,
             layout=options.layout,
         )
-        apply_gradients(optimiser, 0.0)
+        optimiser.step(0.0)
     return peak_memory(device)
 
 

@@ -24,11 +24,10 @@ from mspn.files import write_json
 from mspn.hardware import Options, Processes, micro_batches
 from mspn.journal import Clock, Journal, Progress, Stopwatch
 from mspn.optimisation import (
+    Adam,
     Objective,
     accumulate_gradients,
-    apply_gradients,
     learning_rate,
-    make_optimiser,
     update_average,
 )
 
@@ -98,7 +97,7 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
     recipe, objective, world = training.recipe, training.objective, machine.processes.world
     micro_batch, micro = micro_batches(recipe.batch, world, machine.micro_batch)
     lock = lock_folder(training.folder) if machine.processes.rank == 0 else None
-    optimiser = make_optimiser(network, recipe)
+    optimiser = Adam(network, recipe.weight_decay)
     average = {k: v.clone() for k, v in network.state_dict().items()} if recipe.ema else None
     start = done = resume(network, optimiser, average, training)
 
@@ -131,7 +130,7 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
             if journal:
                 journal.sync(done, "loss not finite", clock.facts(machine.device, world))
             raise not_finite(done, losses, chunk, training, world)
-        apply_gradients(optimiser, lr)
+        optimiser.step(lr)
         if average is not None and recipe.ema:
             update_average(average, network, recipe.ema)
         done += 1
@@ -168,7 +167,7 @@ def agree(losses: Tensor, batch: int, stop: Stop, world: int) -> tuple[Tensor, b
 
 def state_of(
     network: nn.Module,
-    optimiser: torch.optim.Adam,
+    optimiser: Adam,
     average: dict[str, Tensor] | None,
     training: Training,
     step: int,
@@ -178,7 +177,7 @@ def state_of(
         "identity": training.fingerprint,
         "step": step,
         "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimiser": optimiser.state(),
         "average": average,
         "schedule": {"lr": learning_rate(training.recipe, step), "iterations": training.recipe.iterations},
         "generators": {
@@ -190,7 +189,7 @@ def state_of(
 
 def resume(
     network: nn.Module,
-    optimiser: torch.optim.Adam,
+    optimiser: Adam,
     average: dict[str, Tensor] | None,
     training: Training,
 ) -> int:
@@ -206,10 +205,7 @@ def resume(
             f"the recipe wants {schedule}; remove the folder to start afresh"
         )
     network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    for parameter, moments in optimiser.state.items():
-        for key in ("exp_avg", "exp_avg_sq"):  # the fused kernel wants them laid out as the weights are
-            moments[key] = torch.empty_like(parameter).copy_(moments[key])
+    optimiser.load(state["optimiser"])
     for name, value in (average or {}).items():
         value.copy_(state["average"][name])
     torch.set_rng_state(state["generators"]["cpu"])

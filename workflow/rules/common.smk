@@ -1,17 +1,25 @@
 # The experiment that all rules speak of, checked before any job starts; and where logs and benchmarks go.
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from mspn.errors import UserError
+from mspn.failures import explain_files
 from mspn.experiment import load_experiment
 from mspn.fingerprint import fingerprint
 from mspn.grid import DATA
 
 # Jobs use the Python that Snakemake runs in, also where the environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+# A cluster warns a job before its time is up by SIGUSR1, which goes to all its processes: it is for the training,
+# which saves and leaves, and must not kill the Snakemake around it.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+STARTED = time.time()
 
 if unknown := set(config) - {"scale"}:
     raise WorkflowError(f"--config: unknown key {sorted(unknown)}; allowed: scale")
@@ -28,6 +36,10 @@ LOGS = f"{RESULTS}/logs"
 # For `--software-deployment-method conda`; the local environment holds the same packages.
 ENVIRONMENT = "../../environment.yml"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+# Rules that may use GPUs: the profile gives them (resources gpu or gres), the launcher checks and leases them.
+LAUNCH = (
+    "python -m mspn launch --gpus {resources.gpu} --gres={resources.gres:q} --share {resources.gpu_share} --"
+)
 
 
 wildcard_constraints:
@@ -48,7 +60,7 @@ def dataset_ready(name, split):
     """What must be there before a split can be read: what `mspn synth` writes last, or the annotations."""
     data = EXPERIMENT.scale.datasets[name]
     if data.kind == "synth":
-        return f"{RESULTS}/data/{name}/dataset.json"
+        return [f"{RESULTS}/data/{name}/dataset.json"]
     return [str(path) for path in EXPERIMENT.annotation_files(name, split)]
 
 
@@ -57,7 +69,7 @@ def training_inputs(wildcards):
     run, _ = EXPERIMENT.training(wildcards.training)
     height, width = EXPERIMENT.input_size(run)
     for dataset in DATA[run.data]:
-        yield dataset_ready(dataset, "train")
+        yield from dataset_ready(dataset, "train")
         if EXPERIMENT.scale.crops == "store":
             yield f"{RESULTS}/crops/{dataset}-{height}x{width}/manifest.json"
 

@@ -19,10 +19,14 @@ rule evaluate:
     conda:
         ENVIRONMENT
     threads: 1
+    resources:
+        gpu=0,
+        gres="",
+        gpu_share=1,
     params:
         scale=SCALE,
         code=fingerprint("mspn.evaluate"),
         replicates=EXPERIMENT.scale.bootstrap,
     shell:
-        "python -m mspn evaluate --scale {params.scale:q} --run {wildcards.run} --seed {wildcards.seed}"
+        LAUNCH + " evaluate --scale {params.scale:q} --run {wildcards.run} --seed {wildcards.seed}"
         " --detector {wildcards.detector} --threads {threads} 2>&1 | tee {log}"

@@ -31,9 +31,13 @@ rule latency:
         f"{BENCHMARKS}/latency.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        gpu=0,
+        gres="",
+        gpu_share=1,
     params:
         scale=SCALE,
         networks=EXPERIMENT.networks(),
         code=fingerprint("mspn.benchmarks.latency", *EXPERIMENT.network_modules()),
     shell:
-        "python -m mspn bench latency --scale {params.scale:q} --out {output} 2>&1 | tee {log}"
+        LAUNCH + " bench latency --scale {params.scale:q} --out {output} 2>&1 | tee {log}"

@@ -17,8 +17,15 @@ rule train:
     conda:
         ENVIRONMENT
     threads: 1
+    resources:
+        gpu=0,
+        gres="",
+        gpu_share=1,
     params:
         scale=SCALE,
     shell:
-        "python -m mspn train --scale {params.scale:q} --training {wildcards.training} --threads {threads}"
+        # The training itself listens to these signals; the shell and tee around it wait for it.
+        "trap '' TERM USR1; "
+        + LAUNCH
+        + " train --scale {params.scale:q} --training {wildcards.training} --threads {threads}"
         " 2>&1 | tee {log}"
