@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,13 @@ def workplace(experiment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("workplace")
     for dataset, layout in (("coco", "coco"), ("mpii", "mpii")):
         root = folder / experiment.data_folder(dataset)
-        options = {"layout": layout, "difficulty": "plain", "seed": 1, "train_images": 1, "val_images": 5}
+        options: dict[str, Any] = {
+            "layout": layout,
+            "difficulty": "plain",
+            "seed": 1,
+            "train_images": 1,
+            "val_images": 5,
+        }
         make_dataset(root, **options, workers=1, progress=False)
     truth = load_split(experiment.scale.datasets["coco"], folder / experiment.data_folder("coco"), "val")
     write_json(folder / experiment.boxes_file("coco", "gt"), as_detections(truth))
@@ -187,7 +194,7 @@ def test_the_command_prints_the_paper_protocol(experiment, here, monkeypatch, ca
 def test_annotations_that_do_not_fit_are_refused_before_any_figure(experiment, here, monkeypatch, evaluated):
     def shifted(*arguments):
         truth = load_split(*arguments)
-        return replace(truth, joints=truth.joints + np.float32([8, 0, 0]))
+        return replace(truth, joints=truth.joints + np.array([8, 0, 0], np.float32))
 
     (evaluated / "metrics.json").unlink()
     monkeypatch.setattr(module, "load_split", shifted)

@@ -104,7 +104,11 @@ def release(tmp_path):
     ]
     single = np.empty((4, 1), object)
     single[:, 0] = [np.array([[1.0]]), np.array([[2.0]]), np.array([[1.0]]), EMPTY]
-    content = {"annolist": structs(annolist), "img_train": np.array([[1.0, 0, 0, 0]]), "single_person": single}
+    content = {
+        "annolist": structs(annolist),
+        "img_train": np.array([[1.0, 0, 0, 0]]),
+        "single_person": single,
+    }
     path = tmp_path / "mpii_human_pose_v1_u12_1.mat"
     savemat(path, {"RELEASE": structs([content])})
     for name in ("a", "b"):

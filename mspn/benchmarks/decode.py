@@ -65,7 +65,7 @@ def make_maps(persons: int, noise: bool) -> np.ndarray:
 
 
 def reference(maps: np.ndarray, kernel: int) -> np.ndarray:
-    """The released test code's rule, joint by joint: (N, K, h, w) to (N, K, 3) input x, y and score."""
+    """The released test code's rule by joint: maps (N, K, h, w) to input x, y and score (N, K, 3)."""
     n, k, _, _ = maps.shape
     return np.array([[_one_joint(maps[i, j], kernel) for j in range(k)] for i in range(n)])
 
