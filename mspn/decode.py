@@ -175,7 +175,7 @@ def _candidates(rough: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """(C, 3) map, row, column of the pixels that may be among a map's two highest, in reading order."""
     m, _, columns = rough.shape
     row_max = rough.amax(dim=2)
-    top, row = row_max.max(dim=1)
+    row = row_max.argmax(dim=1)
     top_row = rough[torch.arange(m, device=rough.device), row]
     in_row = top_row.topk(min(2, columns), dim=1).values[:, -1]
     elsewhere = row_max.scatter(1, row[:, None], -torch.inf).amax(dim=1)

@@ -50,7 +50,7 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 # What a step between two protocols is called in a table: field -> text for its new value.
-_STEPS = {
+_STEPS: dict[str, dict[bool | int | str, str]] = {
     "flip": {True: "average with the mirrored crop", False: "no mirrored crop"},
     "shift": {1: "move the mirrored map one pixel", 0: "do not move the mirrored map"},
     "filter": {True: "Gaussian filter", False: "no Gaussian filter"},

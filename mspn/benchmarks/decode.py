@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def reference(maps: np.ndarray, kernel: int) -> np.ndarray:
-    """The released test code's rule, joint by joint: (N, K, h, w) to (N, K, 3) x, y in input pixels, score."""
+    """The released test code's rule, joint by joint: (N, K, h, w) to (N, K, 3) input x, y and score."""
     n, k, _, _ = maps.shape
     return np.array([[_one_joint(maps[i, j], kernel) for j in range(k)] for i in range(n)])
 

@@ -34,16 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     verify.add_argument("archive", type=Path, help="the .zip, or a folder unpacked from it")
     verify.add_argument("--json", action="store_true", help="print what was found as JSON")
-    stages = verbs.add_parser("stages", help="write the heat maps that Figure 4 shows (runs a network)")
-    stages.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
-    stages.add_argument("--out", type=Path, help="file to write (default: results/SCALE/stages.npz)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sub-verb."""
-    return {"make": _make, "diff": _diff, "bundle": _bundle, "verify": _verify, "stages": _stages}[args.verb](
-        args
-    )
+    return {"make": _make, "diff": _diff, "bundle": _bundle, "verify": _verify}[args.verb](args)
 
 
 def _make(args: argparse.Namespace) -> int:
@@ -94,14 +89,3 @@ def _verify(args: argparse.Namespace) -> int:
             f"{args.archive}: {findings['files']} files, {'all as packed' if not bad else f'{bad} not as packed'}"
         )
     return 1 if any(findings[kind] for kind in ("changed", "missing", "extra", "damaged")) else 0
-
-
-def _stages(args: argparse.Namespace) -> int:
-    from mspn.experiment import load_experiment
-    from mspn.report.stages import make_stages
-
-    experiment = load_experiment(args.scale)
-    path = args.out or experiment.results / "stages.npz"
-    make_stages(experiment, path)
-    print(path)
-    return 0

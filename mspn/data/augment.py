@@ -4,7 +4,7 @@ Random numbers are keyed by (seed, epoch, sample), so that a sample depends on n
 ranks, restarts, or the samples before it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,16 +21,15 @@ from mspn.skeletons import Skeleton
 
 # A sample's uniform numbers in [0, 1), in this order.
 DRAWS = ("extend_w", "extend_h", "half_body", "upper", "scale", "rotate", "angle", "flip")
-_MIN_HALF_JOINTS = (
-    3  # a half with more labelled joints than this is preferred; one with fewer is not cropped to
-)
+# A half with more labelled joints than this is preferred; one with fewer is not cropped to.
+_MIN_HALF_JOINTS = 3
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The numbers of an augmentation; lengths are factors of the box, angles degrees."""
 
-    enlarge: float | tuple[float, float]  # box times this (width and height),
+    enlarge: tuple[float, float]  # the box's width, height times this,
     extend: tuple[float, float]  # then width, height times 1 + extend x uniform
     half_body_above: int  # half body where more joints than this are labelled,
     half_body_probability: float  # with this probability;
@@ -48,7 +47,7 @@ _NORMAL_BELOW_HALF = 0.6914624612740131
 RECIPES = {
     # The released code.
     "released": Recipe(
-        enlarge=1.05, extend=(0.6, 0.8), half_body_above=3, half_body_probability=0.3,
+        enlarge=(1.05, 1.05), extend=(0.6, 0.8), half_body_above=3, half_body_probability=0.3,
         upper_probability=_NORMAL_BELOW_HALF, half_body_extend=(0.6, 0.8), scale=(0.8 * 0.75, 0.8 * 1.25),
         rotate_probability=0.5, rotation=45.0, flip_probability=0.5,
     ),
@@ -56,13 +55,13 @@ RECIPES = {
     # 1.35 (read as a factor of the crop's side), rotation up to 45 degrees. Where it is silent, as on the
     # probabilities of half body, rotation and flip and on the box's margin, the released code.
     "paper": Recipe(
-        enlarge=1.05, extend=(0.6, 0.8), half_body_above=8, half_body_probability=0.3,
+        enlarge=(1.05, 1.05), extend=(0.6, 0.8), half_body_above=8, half_body_probability=0.3,
         upper_probability=0.5, half_body_extend=(0.6, 0.8), scale=(0.7, 1.35),
         rotate_probability=0.5, rotation=45.0, flip_probability=0.5,
     ),
     # The released code's MPII: ``Persons.boxes`` is already the square that it crops.
     "mpii": Recipe(
-        enlarge=1.0, extend=(0.0, 0.0), half_body_above=8, half_body_probability=0.5,
+        enlarge=(1.0, 1.0), extend=(0.0, 0.0), half_body_above=8, half_body_probability=0.5,
         upper_probability=_NORMAL_BELOW_HALF, half_body_extend=(0.6, 0.6), scale=(0.75, 1.25),
         rotate_probability=0.5, rotation=60.0, flip_probability=0.5,
     ),
@@ -73,6 +72,12 @@ RECIPES = {
         rotate_probability=0.0, rotation=0.0, flip_probability=0.0,
     ),
 }  # fmt: skip
+
+
+def recipe_for(name: str, skeleton: Skeleton) -> Recipe:
+    """The recipe of that name for a joint set: MPII's boxes are its protocol's squares, never enlarged."""
+    recipe = RECIPES[name]
+    return replace(recipe, enlarge=(1.0, 1.0)) if skeleton.name == "mpii" else recipe
 
 
 def draw(seed: int, epoch: int, samples: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from mspn.data.augment import RECIPES, augment, draw
+from mspn.data.augment import augment, draw, recipe_for
 from mspn.data.geometry import crop_matrices, test_crops
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons
@@ -55,8 +55,8 @@ class Source(Protocol):
 def normalise(images: torch.Tensor) -> torch.Tensor:
     """(N, H, W, 3) uint8 BGR to (N, 3, H, W) float32: (x / 255 - mean) / deviation, on the images' device."""
     mean = torch.tensor(MEAN, device=images.device) * 255
-    factor = 1 / (torch.tensor(DEVIATION, device=images.device) * 255)
-    return ((images.float() - mean) * factor).permute(0, 3, 1, 2)
+    deviation = torch.tensor(DEVIATION, device=images.device) * 255
+    return images.float().sub_(mean).div_(deviation).permute(0, 3, 1, 2)
 
 
 class Pictures:
@@ -129,7 +129,7 @@ def training_batches(
         raise UserError(f"{persons.name}: no person to train on")
     cv2.setNumThreads(1)
     persons = trainable(persons)
-    recipe = RECIPES[augmentation]
+    recipe = recipe_for(augmentation, persons.skeleton)
     source = Pictures(persons) if store is None else store
     widths = np.array([persons.pictures[i].width for i in persons.image_ids.tolist()], float)
     samples = len(persons)

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from mspn.data.augment import RECIPES, Recipe, joint_boxes
+from mspn.data.augment import Recipe, joint_boxes, recipe_for
 from mspn.data.batches import trainable
 from mspn.data.geometry import box_centres, fit_aspect
 from mspn.data.persons import Persons
@@ -39,7 +39,7 @@ JPEG_QUALITY = 95
 JPEG_SHARE = 0.3  # of the raw size, for the estimate; photographs take less
 SHARD_BYTES = 256 * 2**20
 # The recipes whose augmentation a store must serve, by joint set.
-SERVED = {"coco": ("paper", "released"), "mpii": ("mpii",)}
+SERVED = {"coco": ("paper", "released", "none"), "mpii": ("mpii", "none")}
 # Columns of the index: where in which shard, the crop's size, and the part of the picture that it shows.
 INDEX = ("shard", "offset", "bytes", "width", "height", "left", "top", "region_width", "region_height")
 
@@ -85,14 +85,14 @@ def _span(boxes: np.ndarray, factor: np.ndarray, recipe: Recipe, input_size: tup
 
 def layout(persons: Persons, input_size: tuple[int, int], oversampling: float) -> Layout:
     """What a store keeps of each person; a box outside its picture keeps the nearest pixel."""
-    recipes = [RECIPES[name] for name in SERVED[persons.skeleton.name]]
+    recipes = [recipe_for(name, persons.skeleton) for name in SERVED[persons.skeleton.name]]
     spans = np.stack([reach(persons, recipe, input_size) for recipe in recipes])
     pictures = [persons.pictures[i] for i in persons.image_ids.tolist()]
     frames = np.array([[picture.width, picture.height] for picture in pictures], np.int64)
     # Two pixels more: bilinear interpolation reads the neighbours, OpenCV at rounded places.
     low = np.clip(np.floor(spans[:, :, :2].min(0)) - 2, 0, frames - 1).astype(np.int64)
     high = np.clip(np.ceil(spans[:, :, 2:].max(0)) + 3, low + 1, frames).astype(np.int64)
-    shown = fit_aspect(persons.boxes[:, 2:] * min(recipe.enlarge for recipe in recipes), input_size)
+    shown = fit_aspect(persons.boxes[:, 2:] * recipes[0].enlarge, input_size)
     resolution = np.minimum(1, oversampling * input_size[1] / shown[:, :1])
     sizes = np.ceil((high - low) * resolution).astype(np.int64)
     return Layout(np.concatenate([low, high - low], axis=1), sizes)
@@ -108,9 +108,9 @@ def identity(persons: Persons) -> str:
     return digest.hexdigest()
 
 
-def recipe_numbers(name: str) -> dict[str, Any]:
+def recipe_numbers(name: str, persons: Persons) -> dict[str, Any]:
     """A recipe as JSON has it."""
-    numbers: dict[str, Any] = json.loads(json.dumps(asdict(RECIPES[name])))
+    numbers: dict[str, Any] = json.loads(json.dumps(asdict(recipe_for(name, persons.skeleton))))
     return numbers
 
 
@@ -121,7 +121,7 @@ def plan_of(persons: Persons, input_size: tuple[int, int], form: Form, oversampl
         "form": form,
         "input_size": list(input_size),
         "oversampling": oversampling,
-        "recipes": {name: recipe_numbers(name) for name in SERVED[persons.skeleton.name]},
+        "recipes": {name: recipe_numbers(name, persons) for name in SERVED[persons.skeleton.name]},
         "jpeg_quality": JPEG_QUALITY if form == "jpeg" else None,
         "opencv": cv2.__version__,
         "persons": len(persons),

@@ -1,7 +1,7 @@
 """A scale's data sets as Persons, whatever their layout."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -11,6 +11,11 @@ from mspn.data.detectors import read_detections
 from mspn.data.mpii import read_mpii
 from mspn.data.persons import Persons, Picture
 from mspn.errors import UserError
+from mspn.experiment import Experiment
+from mspn.grid import DATA, Run
+
+if TYPE_CHECKING:
+    from mspn.data.store import CropStore
 
 Split = Literal["train", "val"]
 
@@ -75,3 +80,22 @@ def join(parts: list[Persons]) -> Persons:
 def load_detections(path: Path, persons: Persons) -> Persons:
     """The detections in ``path`` (COCO's result format) on the pictures of ``persons``; see ``detectors``."""
     return read_detections(Path(path), persons)
+
+
+def load_training(
+    experiment: Experiment, run: Run, input_size: tuple[int, int], augmentation: str, use_store: bool
+) -> "tuple[Persons, CropStore | None]":
+    """A run's training persons, its data sets joined, and their crop stores joined likewise (or None).
+
+    UserError says which store is missing, unfinished, foreign or truncated.
+    """
+    from mspn.data.store import join_stores, open_store
+
+    parts, stores = [], []
+    for name in DATA[run.data]:
+        data = experiment.scale.datasets[name]  # type: ignore[index]
+        parts.append(load_split(data, experiment.data_folder(name), "train", check_pictures=not use_store))
+        if use_store:
+            folder = experiment.crop_store(name, run)
+            stores.append(open_store(folder, parts[-1], input_size, augmentation))
+    return join(parts), join_stores(stores) if use_store else None

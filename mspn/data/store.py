@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from mspn.data.augment import RECIPES, augment, draw
+from mspn.data.augment import augment, draw, recipe_for
 from mspn.data.batches import Pictures, trainable
 from mspn.data.crops import FORMAT, identity, recipe_numbers
 from mspn.data.geometry import compose, invert
@@ -77,7 +77,7 @@ def open_store(
         if manifest[key] != value:
             raise UserError(f"{folder}: foreign crop store: {key} is {manifest[key]}, not {value}; {remedy}")
     recipes = manifest["recipes"]
-    if augmentation is not None and recipes.get(augmentation) != recipe_numbers(augmentation):
+    if augmentation is not None and recipes.get(augmentation) != recipe_numbers(augmentation, persons):
         raise UserError(
             f"{folder}: made for other recipes ({', '.join(recipes)}), not {augmentation}; {remedy}"
         )
@@ -205,7 +205,7 @@ def mean_difference(
     widths = np.array([persons.pictures[i].width for i in persons.image_ids[rows].tolist()], float)
     draws = draw(0, 0, len(persons))[rows]
     chosen = persons.select(rows)
-    recipe = RECIPES[augmentation]
+    recipe = recipe_for(augmentation, chosen.skeleton)
     matrices, _ = augment(chosen.boxes, chosen.joints, widths, chosen.skeleton, recipe, input_size, draws)
     exact = Pictures(persons)
     total = 0.0

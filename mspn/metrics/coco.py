@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +17,29 @@ PERSON = 1  # category id
 MAX_DETECTIONS = 20  # per image, by score; COCO's keypoint parameters
 
 
-def load_annotations(path: Path) -> COCO:
-    """pycocotools' index of an annotation file. UserError names a missing or malformed file."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such annotation file; make or fetch the data set first")
-    try:
-        with quiet():
-            return COCO(str(path))
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise UserError(f"{path}: not an annotation file in COCO's format: {error!r}") from None
+def index(annotations: dict[str, Any]) -> COCO:
+    """pycocotools' index of annotations (``images``, ``annotations``, ``categories``); persons only count.
+
+    Annotations that lack what scoring needs (such as boxes without keypoints) raise UserError.
+    """
+    for annotation in annotations["annotations"]:
+        if annotation.get("category_id") == PERSON and not {"keypoints", "area", "bbox"} <= set(annotation):
+            raise UserError(
+                f"annotation {annotation.get('id')}: no keypoints, area or bbox; "
+                "these are not keypoint annotations"
+            )
+    with quiet():
+        truth = COCO()
+        # pycocotools writes flags into annotations: it gets its own.
+        truth.dataset = {
+            key: [dict(entry) for entry in annotations[key]]
+            for key in ("images", "annotations", "categories")
+        }
+        for annotation in truth.dataset["annotations"]:
+            annotation.setdefault("num_keypoints", sum(v > 0 for v in annotation.get("keypoints", [])[2::3]))
+            annotation.setdefault("iscrowd", 0)
+        truth.createIndex()
+    return truth
 
 
 def results(

@@ -69,7 +69,7 @@ def replicates(distances: Distances, seed: int, count: int) -> np.ndarray:
 
 
 class _Sums:
-    """Right and annotated joints of each image: by joint at 0.5, and over all counted joints along the curve."""
+    """Each image's right and annotated joints: by joint at 0.5, and all that count along the curve."""
 
     def __init__(self, distances: Distances) -> None:
         images, joints = len(distances.image_ids), distances.distances.shape[1]

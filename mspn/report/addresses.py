@@ -49,12 +49,10 @@ def evaluation_address(
 
 def _seed_entries(results: Results, evaluation: Evaluation) -> list[Entry]:
     address = evaluation.address
-    entries = [Entry(f"seed {evaluation.seed}", "")] if evaluation.stale else []
-    if evaluation.stale:
-        entries.append(Entry("stale", evaluation.stale))
+    entries = [Entry("stale", evaluation.stale)] if evaluation.stale else []
     entries += [
-        Entry("checkpoint", _short(address.get("tensor_hash"))),
-        Entry("training", _short(address.get("training_id"), 60)),
+        Entry("checkpoint", ", ".join(part[:16] for part in str(address.get("tensor_hash", "")).split("+"))),
+        Entry("training", ", ".join(_trainings(address))),
         Entry("commit", _short(address.get("commit"), 12)),
         Entry("device", _short(address.get("device"), 60)),
         Entry("versions", _short(address.get("versions"), 200)),
@@ -67,14 +65,7 @@ def _seed_entries(results: Results, evaluation: Evaluation) -> list[Entry]:
 
 def _trainings(address: dict[str, object]) -> list[str]:
     """The trainings behind an evaluation: one, or an ensemble's members."""
-    there = address.get("training_id") or address.get("members") or []
-    return (
-        [there]
-        if isinstance(there, str)
-        else [str(name) for name in there]
-        if isinstance(there, list)
-        else []
-    )
+    return str(address.get("training_id", "")).split("+")
 
 
 def _files(folder: Path, names: Iterable[str]) -> list[Entry]:

@@ -40,7 +40,7 @@ class Draws:
     def mean(self, run: str, what: str) -> float:
         """The mean AP over seeds, in percent; or the FLOPs."""
         if what == FLOPS:
-            return float(self.results.flops.loc[run, "gflops_paper_convention"])  # type: ignore[arg-type]
+            return float(self.results.flops.loc[run, "gflops"])  # type: ignore[arg-type]
         estimate = self.results.estimate(run, what, METRIC, self.protocol)
         assert estimate is not None
         return estimate.value

@@ -45,6 +45,15 @@ FAMILIES = (
 )  # fmt: skip
 
 
+# Beyond the paper: comparison points of their own papers, in Figure 1 as measured.
+OTHERS = (
+    Family(
+        "Simple Baseline", ("simple-baseline-50", "simple-baseline-152"), ("", ""), style.PURPLE, "D", ":"
+    ),
+    Family("HRNet", ("hrnet-w32", "hrnet-w48"), ("", ""), style.ORANGE, "P", ":"),
+)
+
+
 def scale_words(results: Results) -> str:
     """What stands in every figure, so that a copied picture still tells its scale."""
     name = results.experiment.scale.name
@@ -94,7 +103,7 @@ def figure_1_paper(results: Results, figures: Figures, folder: Path) -> Drawn:
                 linewidth=1,
             )
             there = [
-                (float(counted.loc[run, "gflops_paper_convention"]), ap)
+                (float(counted.loc[run, "gflops"]), ap)
                 for run, ap in zip(family.runs, aps, strict=True)
                 if run in counted.index
             ]  # type: ignore[arg-type]
@@ -150,14 +159,14 @@ def figure_1_paper(results: Results, figures: Figures, folder: Path) -> Drawn:
 def figure_1(results: Results, figures: Figures, folder: Path) -> Drawn:
     """AP against FLOPs as measured at this scale, with 95 % intervals; the paper's points behind at its scale."""
     title, name = "Figure 1 as measured", "figure-1"
-    points = {family: _points(results, family, _flops_of(results)) for family in FAMILIES}
+    points = {family: _points(results, family, _flops_of(results)) for family in (*FAMILIES, *OTHERS)}
     if not any(points.values()):
         return Drawn(
             name, title, "Not run: no run of the three families has been evaluated, or FLOPs are missing."
         )
     with style.figure() as (fig, (ax,)):
         for family, values in points.items():
-            if results.experiment.scale.name == "paper":
+            if results.experiment.scale.name == "paper" and family in FAMILIES:
                 printed = [_printed(figures, run) for run in family.runs]
                 _curve(
                     ax,
@@ -190,7 +199,7 @@ Points = list[tuple[str, float, float, float, float]]  # label, x, AP, low, high
 
 def _flops_of(results: Results) -> Callable[[str], float | None]:
     table = results.flops
-    return lambda run: float(table.loc[run, "gflops_paper_convention"]) if run in table.index else None  # type: ignore[arg-type]
+    return lambda run: float(table.loc[run, "gflops"]) if run in table.index else None  # type: ignore[arg-type]
 
 
 def _points(results: Results, family: Family, x_of: Callable[[str], float | None]) -> Points:

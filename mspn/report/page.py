@@ -48,7 +48,7 @@ def make_report(experiment: Experiment, out: Path) -> Report:
     protocols = extras.protocols_view(results, book)
     extra = [extras.flops_view(results, book), extras.evaluations_view(results, book)]
     extra += [protocols] if protocols else []
-    extra.append(extras.detectors_view(results, book, figures_of_paper))
+    extra.append(extras.detectors_view(results, book))
     cost, totals = extras.cost_view(results, book)
     draws = Draws(results)
     claims = claims_module.evaluate(results, figures_of_paper, draws)
@@ -74,6 +74,7 @@ def make_report(experiment: Experiment, out: Path) -> Report:
             write_text(out / "tables" / f"{view.id}.{suffix}", write(view))
     _write_claims(claims, out)
     write_text(out / "cells.csv", book.frame().to_csv(index=False, lineterminator="\n"))
+    write_json(out / "report.json", {"format": 1, "scale": experiment.scale.name, "cells": len(book.cells)})
     page = out / "index.html"
     write_text(page, render(context, book, out))
     return Report(page, len(book.cells), {v: sum(c.verdict == v for c in claims) for v in VERDICTS})

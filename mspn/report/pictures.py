@@ -14,7 +14,6 @@ from mspn.files import read_json
 from mspn.report import style
 from mspn.report.figures import DET, Drawn, scale_words
 from mspn.report.results import Evaluation, Results
-from mspn.report.stages import load_stages
 from mspn.skeletons import COCO, Skeleton
 
 PICTURES = 8
@@ -38,50 +37,75 @@ def _bare(ax: Axes) -> None:
 
 
 def figure_4(results: Results, folder: Path) -> Drawn:
-    """Targets (above) and predictions (below) of one person, a column each stage."""
+    """Targets (above) and predictions (below) of one person, a column each stage, as the evaluation wrote them."""
     title, name = "Figure 4: targets and predictions, stage by stage", "figure-4"
-    path = results.experiment.results / "stages.npz"
-    data = load_stages(path)
-    if data is None:
-        return Drawn(name, title, f"Not run: {path} is not there; `mspn report stages` writes it.")
-    stages = len(data["maps"])
-    height, width = data["image"].shape[:2]
-    grey = data["image"].mean(axis=-1)
-    shown = data["truth"][:, 2] > 0
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    evaluation = _pictured(results, "stages.npz")
+    if evaluation is None:
+        return Drawn(name, title, "Not run: no MSPN of several stages has been evaluated.")
+    data = load_stages(evaluation.folder / "stages.npz")
+    stages = len(data["prediction"])
     with style.figure(width=min(7.2, 1.7 * stages + 0.4), height=4.6, rows=2, columns=stages) as (fig, axes):
         for s in range(stages):
-            for row, maps in enumerate((data["targets"], data["maps"])):
-                ax = axes[row * stages + s]
-                ax.imshow(grey, cmap="gray", vmin=0, vmax=400, extent=extent)
-                heat = np.clip(maps[s] / max(float(maps[s].max()), 1e-6), 0, 1)
-                colours = colormaps["inferno"](heat)
-                colours[..., 3] = np.sqrt(heat)  # weak answers show the picture through
-                ax.imshow(colours, extent=extent, interpolation="nearest")
-                _bare(ax)
+            _draw_heat(axes[s], data["crop"], data["target"][s])
+            _draw_heat(axes[stages + s], data["crop"], data["prediction"][s])
+            _draw_stage(axes[stages + s], data["joints"], peaks(data["prediction"][s]))
             axes[s].set_title(f"Stage {s + 1}")
-            below = axes[stages + s]
-            _skeleton_lines(below, data["truth"][:, :2], shown, COCO, colors="#3fbf6f", linewidths=1.6)
-            _skeleton_lines(
-                below, data["predicted"][s], shown, COCO, colors="#ff9a1f", linewidths=1.2, linestyles="--"
-            )
-            below.set(xlim=extent[:2], ylim=extent[2:])
-            error = np.linalg.norm(data["predicted"][s] - data["truth"][:, :2], axis=1)[shown]
-            below.set_xlabel(f"median {np.median(error):.1f} px off", fontsize=7)
         axes[0].set_ylabel("target", fontsize=8)
         axes[stages].set_ylabel("predicted", fontsize=8)
         svg = style.save(fig, folder, name)
     caption = (
-        f"{data['run']}, seed {data['seed']}: each stage's finest scale, the largest over joints. Green: annotated. "
-        f"Orange, dashed: predicted (highest pixel). {scale_words(results).capitalize()}."
+        f"{evaluation.run}, seed {evaluation.seed}, on the validation person with the most visible joints: each "
+        "stage's finest scale, the largest over joints. Green: annotated. Orange, dashed: predicted (highest pixel). "
+        f"{scale_words(results).capitalize()}."
     )
     return Drawn(name, title, caption, svg)
+
+
+def load_stages(path: Path) -> dict[str, np.ndarray]:
+    """``crop`` (H, W, 3) BGR, ``target`` and ``prediction`` (S, K, H/4, W/4), ``joints`` (K, 3) in input pixels."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key].astype(np.float32) for key in ("crop", "target", "prediction", "joints")}
+    except (KeyError, ValueError, OSError) as error:
+        raise UserError(
+            f"{path}: not the heat maps of an evaluation ({error}); evaluate the run again"
+        ) from None
+
+
+def peaks(maps: np.ndarray) -> np.ndarray:
+    """(K, 2) x, y in input pixels of the highest pixel of each of the maps (K, H/4, W/4)."""
+    joints, _, width = maps.shape
+    highest = maps.reshape(joints, -1).argmax(axis=1)
+    return np.stack([highest % width, highest // width], axis=1) * 4.0 + 2.0
+
+
+def _draw_heat(ax: Axes, crop: np.ndarray, maps: np.ndarray) -> None:
+    """The crop in grey, under the largest of the maps over joints."""
+    height, width = crop.shape[:2]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow(crop.mean(axis=-1), cmap="gray", vmin=0, vmax=400, extent=extent)
+    largest = maps.max(axis=0)
+    heat = np.clip(largest / max(float(largest.max()), 1e-6), 0, 1)
+    colours = colormaps["inferno"](heat)
+    colours[..., 3] = np.sqrt(heat)  # weak answers let the picture show through
+    ax.imshow(colours, extent=extent, interpolation="nearest")
+    ax.set(xlim=extent[:2], ylim=extent[2:])
+    _bare(ax)
+
+
+def _draw_stage(ax: Axes, truth: np.ndarray, predicted: np.ndarray) -> None:
+    shown = truth[:, 2] > 0
+    _skeleton_lines(ax, truth[:, :2], shown, COCO, colors="#3fbf6f", linewidths=1.6)
+    _skeleton_lines(ax, predicted, shown, COCO, colors="#ff9a1f", linewidths=1.2, linestyles="--")
+    error = np.linalg.norm(predicted - truth[:, :2], axis=1)[shown]
+    if len(error):
+        ax.set_xlabel(f"median {np.median(error):.1f} px off", fontsize=7)
 
 
 def figure_5(results: Results, folder: Path) -> Drawn:
     """Predicted skeletons on validation pictures, evenly spaced over the image ids; none is chosen for its result."""
     title, name = "Figure 5: predicted skeletons", "figure-5"
-    evaluation = _pictured(results)
+    evaluation = _pictured(results, "predictions.json")
     if evaluation is None:
         return Drawn(name, title, "Not run: no run has predictions on COCO's joints.")
     persons = _validation(results)
@@ -110,13 +134,13 @@ def figure_5(results: Results, folder: Path) -> Drawn:
     return Drawn(name, title, caption, svg)
 
 
-def _pictured(results: Results) -> Evaluation | None:
-    """The evaluation to draw: MSPN with the most stages, on the paper's boxes if there are any."""
+def _pictured(results: Results, file: str) -> Evaluation | None:
+    """The evaluation to draw: MSPN with the most stages whose folder has the file, on the paper's boxes if it can."""
     for run in ("mspn-4", "mspn-3", "mspn-2", "mspn-1"):
         for detector in (DET, "gt"):
             for seed in results.experiment.scale.seeds:
                 evaluation = results.evaluations.get((run, detector, seed))
-                if evaluation and (evaluation.folder / "predictions.json").is_file():
+                if evaluation and (evaluation.folder / file).is_file():
                     return evaluation
     return None
 

@@ -42,8 +42,14 @@ class Training:
     @property
     def device_seconds(self) -> float | None:
         """Seconds of the device that it trained on; None where they were not recorded."""
-        seconds = self.environment.get("device_seconds", self.environment.get("wall_seconds"))
+        seconds = self.environment.get("device_s")
         return None if seconds is None else float(seconds)
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Training samples per second of wall time, checkpoints and waiting included."""
+        recipe, wall = self.config.get("recipe", {}), self.environment.get("wall_s")
+        return recipe["batch"] * recipe["iterations"] / wall if recipe and wall else None
 
     def curve(self) -> tuple[list[float], list[float]] | None:
         """(steps, losses of the last stage's finest scale), means of neighbours; None without a log."""
@@ -121,6 +127,7 @@ class Results:
         """
         m = self.metrics
         rows = m[(m.run == run) & (m.detector == detector) & (m.metric == metric) & (m.protocol == protocol)]
+        rows = rows[rows.value.notna()]  # null where no annotated person counts
         if rows.empty:
             return None
         values = rows.value.to_numpy(float)
@@ -192,7 +199,8 @@ def _read_metrics(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
 def _stale(experiment: Experiment, run: Run, seed: int, address: dict[str, Any]) -> str:
     there = address.get("training_id")
-    if not run.network or there in (None, "", experiment.training_id(run, seed)):
+    members = [experiment.grid[name] for name in run.members] or [run]
+    if there == "+".join(experiment.training_id(member, seed) for member in members):
         return ""
     return f"measured on {there}, made by another configuration or other code than the present one"
 

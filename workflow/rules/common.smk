@@ -60,7 +60,7 @@ def dataset_ready(name, split):
     """What must be there before a split can be read: what `mspn synth` writes last, or the annotations."""
     data = EXPERIMENT.scale.datasets[name]
     if data.kind == "synth":
-        return f"{RESULTS}/data/{name}/dataset.json"
+        return [f"{RESULTS}/data/{name}/dataset.json"]
     return [str(path) for path in EXPERIMENT.annotation_files(name, split)]
 
 
@@ -69,7 +69,7 @@ def training_inputs(wildcards):
     run, _ = EXPERIMENT.training(wildcards.training)
     height, width = EXPERIMENT.input_size(run)
     for dataset in DATA[run.data]:
-        yield dataset_ready(dataset, "train")
+        yield from dataset_ready(dataset, "train")
         if EXPERIMENT.scale.crops == "store":
             yield f"{RESULTS}/crops/{dataset}-{height}x{width}/manifest.json"
 
