@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,7 @@ def render(context: dict[str, Any], book: Book, out: Path) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
     environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["typo"] = lambda text: re.sub(r"(?<=\w)'", "’", str(text))
     environment.globals.update(
         key=lambda cell: book.addresses[cell.address].key,
         caption=caption,
