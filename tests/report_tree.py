@@ -1,7 +1,11 @@
 """A made-up results tree in the real files' forms, for the report's tests. No number in it was measured."""
 
+import atexit
+import contextlib
+import functools
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +114,13 @@ def write_evaluation(experiment: Experiment, run: Run, seed: int, detector: str,
         figures = 100 * bootstrap.figures(matches["paper"])
         half = 100 * bootstrap.replicates(matches["paper"], 0, 12).std(axis=0)
     rows = [
-        {"protocol": protocol, "metric": name, "value": value - i, "low": value - i - h, "high": value - i + h}
+        {
+            "protocol": protocol,
+            "metric": name,
+            "value": value - i,
+            "low": value - i - h,
+            "high": value - i + h,
+        }
         for i, protocol in enumerate(protocols_for(run.joint_set))
         for name, value, h in zip(names, figures, half, strict=True)
     ]
@@ -243,3 +253,24 @@ def write_pictures(experiment: Experiment) -> None:
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
     write(folder / "annotations" / "person_keypoints_val.json", content)
 
+
+@functools.cache
+def shared(name: str, seeds: tuple[int, ...]) -> Path:
+    """A filled root of that scale, made once for all tests that only read it; each changes into it."""
+    root = make_root(Path(tempfile.mkdtemp(prefix="report-tree-")), name, seeds)
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    with contextlib.chdir(root):
+        fill(name)
+    return root
+
+
+@functools.cache
+def shared_report(name: str, seeds: tuple[int, ...]) -> Path:
+    """The same with its report made, at ``reports/{name}``."""
+    from mspn.report.page import make_report
+
+    root = shared(name, seeds)
+    with contextlib.chdir(root):
+        experiment = load_experiment(name)
+        make_report(experiment, experiment.reports)
+    return root

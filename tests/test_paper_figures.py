@@ -33,7 +33,9 @@ def test_every_table_is_whole():
 
 def test_table_7_has_the_blanks_of_the_paper():
     figures = {"AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL"}
-    blanks = {(f.row, c) for f in table(7) if f.column == "AP" for c in figures if (7, f.row, c) not in FIGURES}
+    blanks = {
+        (f.row, c) for f in table(7) if f.column == "AP" for c in figures if (7, f.row, c) not in FIGURES
+    }
     recalls = {"AR50", "AR75", "ARM", "ARL"}
     expected = {("Mask R-CNN [16]", c) for c in recalls | {"AR"}}
     for row in ("Simple Base [46]", "HRNet [39]", "HRNet* [39]"):
@@ -95,7 +97,10 @@ def test_differences_that_the_text_states():
 def test_rows_rejoined_from_torn_columns_are_plausible(number):
     """A wrongly joined row would break COCO's own order: at 50 % above at 75 % above the mean; AR above AP."""
     for row in dict.fromkeys(f.row for f in table(number)):
-        f = {name: FIGURES.get((number, row, name)) for name in ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")}
+        f = {
+            name: FIGURES.get((number, row, name))
+            for name in ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
+        }
         numbers = {name: figure.number for name, figure in f.items() if figure}
         assert numbers["AP50"] > numbers["AP75"] > numbers["AP"] > numbers["APM"]
         assert numbers["APL"] > numbers["AP"]
