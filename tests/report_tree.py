@@ -4,7 +4,10 @@ import atexit
 import contextlib
 import functools
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -135,7 +138,7 @@ def write_evaluation(experiment: Experiment, run: Run, seed: int, detector: str,
     address = {
         "run": run.run, "seed": seed, "scale": experiment.scale.name, "detector": detector,
         "training_id": "+".join(ids), "tensor_hash": "+".join("ab" * 32 for _ in ids), "commit": "0123456789abcdef",
-        "dirty": False, "device": "made-up device", "versions": {"python": "3.11", "torch": "0"},
+        "dirty": False, "device": "made-up <i>device", "versions": {"python": "3.11", "torch": "0"},
         "machine": {"cpu": "made up"}, "bootstrap": {"replicates": 40, "seed": 0, "level": 0.95},
     }  # fmt: skip
     write(folder / "metrics.json", {"address": address, "rows": rows})
@@ -192,7 +195,7 @@ def write_training(experiment: Experiment, run: Run, seed: int) -> None:
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     write(folder / "config.json", {"recipe": {"batch": 32, "iterations": 80}})
     environment = {
-        "device": "made-up device", "commit": "0123456789abcdef", "dirty": False, "versions": {"python": "3.11"},
+        "device": "made-up <i>device", "commit": "0123456789abcdef", "dirty": False, "versions": {"python": "3.11"},
         "wall_s": 12.5, "device_s": 10.0 + len(run.run), "data_wait_s": 0.5, "peak_memory_bytes": 2**29,
         "attempts": [{"started": "2024-05-06T07:08:09+00:00"}],
     }  # fmt: skip
@@ -222,7 +225,7 @@ def write_flops(experiment: Experiment) -> None:
 def write_latency(experiment: Experiment) -> None:
     """``latency.csv``: longer names are slower."""
     lines = ["run,ms_per_crop,input,width,threads,device\n"]
-    lines += [f"{run},{2 + len(run) / 3:.2f},96x72,0.125,1,made-up device\n" for run in experiment.grid]
+    lines += [f"{run},{2 + len(run) / 3:.2f},96x72,0.125,1,made-up <i>device\n" for run in experiment.grid]
     (experiment.results / "latency.csv").write_text("".join(lines))
 
 
@@ -266,11 +269,12 @@ def shared(name: str, seeds: tuple[int, ...]) -> Path:
 
 @functools.cache
 def shared_report(name: str, seeds: tuple[int, ...]) -> Path:
-    """The same with its report made, at ``reports/{name}``."""
-    from mspn.report.page import make_report
-
+    """The same with its report made, at ``reports/{name}``, in a process that must not import torch."""
     root = shared(name, seeds)
-    with contextlib.chdir(root):
-        experiment = load_experiment(name)
-        make_report(experiment, experiment.reports)
+    code = (
+        f"import sys; from mspn.cli import main; main(['report', 'make', '--scale', '{name}']);"
+        "sys.exit(any(name.split('.')[0] in ('torch', 'torchvision') for name in sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=root, timeout=300)
     return root

@@ -86,10 +86,11 @@ def save(fig: Figure, folder: Path, name: str) -> str:
     return svg
 
 
-def themed(svg: str, title: str) -> str:
+def themed(svg: str, title: str, prefix: str) -> str:
     """The SVG for the page: without prolog, named for screen readers, its colours the page's theme's."""
     body = svg[svg.index("<svg") :]
     body = body[: body.index(">") + 1] + f"<title>{_escape(title)}</title>" + body[body.index(">") + 1 :]
+    body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", body)  # several SVGs share the page
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
     body = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'role="img"', body, count=1)
     for colour, name in THEMED.items():
