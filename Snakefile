@@ -24,4 +24,4 @@ onsuccess:
 
 onerror:
     print(f"Failed. The logs lie in {LOGS}; run the same command again to go on.")
-    print(*explain_files(log, LOGS, ".snakemake/slurm_logs", since=STARTED), sep="\n")
+    print(*explain_files(LOGS, ".snakemake/log", ".snakemake/slurm_logs", since=STARTED), sep="\n")

@@ -8,16 +8,17 @@ import numpy as np
 from mspn.skeletons import Skeleton
 
 # Okabe and Ito's palette, BGR: blues for the left, orange and vermilion for the right, green for the middle.
+MIDDLE = (115, 158, 0)
 COLOURS = {
     ("left", "arm"): (233, 180, 86),
     ("left", "leg"): (178, 114, 0),
     ("right", "arm"): (0, 159, 230),
     ("right", "leg"): (0, 94, 213),
-    ("middle", "arm"): (115, 158, 0),
-    ("middle", "leg"): (115, 158, 0),
+    ("middle", "arm"): MIDDLE,
+    ("middle", "leg"): MIDDLE,
     ("left", "head"): (233, 180, 86),
     ("right", "head"): (0, 159, 230),
-    ("middle", "head"): (115, 158, 0),
+    ("middle", "head"): MIDDLE,
 }
 TRUTH_COLOUR = (255, 255, 255)
 _DARK = (30, 30, 30)

@@ -61,10 +61,10 @@ def evaluate(
     Raises UserError where weights, data or boxes are missing or do not belong together.
     """
     started = time.monotonic()
-    if detector not in experiment.detectors(run):
+    if detector not in (experiment.scale.detectors if run.joint_set == "coco" else experiment.detectors(run)):
         raise UserError(
-            f"run {run.run!r} is not evaluated on {detector!r} at scale {experiment.scale.name}; "
-            f"its detectors: {', '.join(experiment.detectors(run))}"
+            f"run {run.run!r} has no detector {detector!r} at scale {experiment.scale.name}; "
+            f"the grid asks for {', '.join(experiment.detectors(run))}"
         )
     ensemble = load_run(experiment, run, seed, device)
     dataset = DATA[run.data][0]
@@ -278,7 +278,8 @@ def _write_stages(path: Path, ensemble: Ensemble, run: Run, truth: Persons) -> N
             file,
             crop=images[0].numpy(),
             target=torch.stack(stages).numpy().astype(np.float16),
-            prediction=maps.cpu().numpy().astype(np.float16),
+            # Half precision ends at 65,504; only a network that is not trained goes there.
+            prediction=maps.cpu().numpy().clip(-6e4, 6e4).astype(np.float16),
             joints=joints[0].numpy().astype(np.float32),
             person=person.ids,
         )

@@ -137,13 +137,14 @@ def _recomputed(module: nn.Module, forward: Callable[..., Any]) -> Callable[...,
 
     @contextmanager
     def frozen_statistics() -> Iterator[None]:
+        before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
-            norm.track_running_stats = False
+            norm.momentum, norm.num_batches_tracked = 0.0, None
         try:
             yield
         finally:
-            for norm in norms:
-                norm.track_running_stats = True
+            for norm, momentum, count in before:
+                norm.momentum, norm.num_batches_tracked = momentum, count
 
     def call(*arguments: Any) -> Any:
         return checkpoint(

@@ -1,8 +1,11 @@
 """Make a synthetic data set of persons, or describe one that is there.
 
-mspn synth --scale demo --dataset coco            the data set that a scale asks for, where it expects it
-mspn synth --out DIR --train-images 600 --seed 1  one of your own
-mspn synth --statistics DIR                       describe a folder in COCO's layout beside COCO itself
+  mspn synth --scale demo --dataset coco            the data set that a scale asks for, where it expects it
+  mspn synth --out DIR --train-images 600 --seed 1  one of your own
+  mspn synth --statistics DIR                       describe a folder in COCO's layout beside COCO itself
+
+Prints the data set's statistics, which a set that was made also keeps in its dataset.json. The same seed
+gives the same bytes, whatever the number of workers; an interrupted call goes on where it stopped.
 """
 
 import argparse
@@ -15,32 +18,7 @@ from mspn.files import write_json
 
 HELP = "make a synthetic data set of persons, or describe one"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to make, or what to describe."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--scale", help="make the data set that this scale asks for (see --dataset)")
-    what.add_argument("--out", type=Path, metavar="DIR", help="make a data set of your own in this folder")
-    what.add_argument("--statistics", type=Path, metavar="DIR", help="only describe this data set")
-    parser.add_argument(
-        "--dataset", choices=("coco", "external", "mpii"), help="which of the scale's; default: coco"
-    )
-    own = parser.add_argument_group("with --out")
-    own.add_argument("--layout", choices=("coco", "mpii"), help="default: coco")
-    own.add_argument("--difficulty", choices=("plain", "hard"), help="default: plain")
-    own.add_argument("--seed", type=int, help="default: 0")
-    own.add_argument("--train-images", type=int, metavar="N", help="default: 200")
-    own.add_argument("--val-images", type=int, metavar="N", help="default: 50")
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes; the result is the same"
-    )
-    parser.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="write pictures with their joints drawn, to look at"
-    )
-    parser.add_argument("--json", action="store_true", help="print the statistics as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
+# What --out takes, with its default.
 _OWN: dict[str, Any] = {
     "layout": "coco",
     "difficulty": "plain",
@@ -50,28 +28,44 @@ _OWN: dict[str, Any] = {
 }
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to make, or what to describe."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--scale", help="make the data set that this scale asks for (see --dataset)")
+    what.add_argument("--out", type=Path, metavar="DIR", help="make a data set of your own in this folder")
+    what.add_argument("--statistics", type=Path, metavar="DIR", help="only describe this data set")
+    parser.add_argument(
+        "--dataset",
+        choices=("coco", "external", "mpii"),
+        help="which of the scale's data sets; default: coco",
+    )
+    own = parser.add_argument_group("with --out")
+    own.add_argument("--layout", choices=("coco", "mpii"), help="default: coco")
+    own.add_argument("--difficulty", choices=("plain", "hard"), help="default: plain")
+    own.add_argument("--seed", type=int, help="default: 0")
+    own.add_argument("--train-images", type=int, metavar="N", help="default: 200")
+    own.add_argument("--val-images", type=int, metavar="N", help="default: 50")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="draw pictures with their joints to this file"
+    )
+    parser.add_argument("--json", action="store_true", help="print the statistics as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
 def run(args: argparse.Namespace) -> int:
     """Make, describe, draw."""
     from mspn.synth.statistics import describe, statistics_of
 
     root = args.statistics or _make(args)
     statistics = statistics_of(root)
-    if not args.statistics:
-        write_json(
-            root / "dataset.json", statistics
-        )  # last: the workflow takes it as the sign of a whole set
-    if args.json:
-        print(json.dumps(statistics, indent=1))
-    else:
-        print(describe(statistics))
+    if not args.statistics:  # last: the workflow takes this file as the sign of a whole data set
+        write_json(root / "dataset.json", statistics)
+    print(json.dumps(statistics, indent=1) if args.json else describe(statistics))
     if args.sheet:
         from mspn.synth.sheet import write_sheet
 
         write_sheet(root, args.sheet)
-        print(
-            f"pictures with their joints: {args.sheet}" if not args.json else "",
-            end="" if args.json else "\n",
-        )
     return 0
 
 
@@ -79,21 +73,13 @@ def _make(args: argparse.Namespace) -> Path:
     """Make the data set and return its folder."""
     from mspn.synth import make_dataset
 
-    given = [f"--{key.replace('_', '-')}" for key in _OWN if getattr(args, key) is not None]
+    given = {key: getattr(args, key) for key in _OWN if getattr(args, key) is not None}
     if args.scale and given:
-        raise UserError(
-            f"{', '.join(given)}: come from the scale; to choose them, use --out instead of --scale"
-        )
+        flags = ", ".join("--" + key.replace("_", "-") for key in given)
+        raise UserError(f"{flags}: the scale decides that; to choose it, use --out in place of --scale")
     if args.out and args.dataset:
         raise UserError("--dataset: belongs to --scale, not to --out")
-    if args.out:
-        root = args.out
-        settings = {
-            key: default if getattr(args, key) is None else getattr(args, key)
-            for key, default in _OWN.items()
-        }
-    else:
-        root, settings = _from_scale(args.scale, args.dataset or "coco")
+    root, settings = (args.out, _OWN | given) if args.out else _from_scale(args.scale, args.dataset or "coco")
     make_dataset(root, **settings, workers=args.workers, progress=not args.quiet)
     return Path(root)
 
@@ -105,6 +91,8 @@ def _from_scale(scale: str, dataset: str) -> tuple[Path, dict[str, Any]]:
     experiment = load_experiment(scale)
     data = {str(name): value for name, value in experiment.scale.datasets.items()}.get(dataset)
     if not isinstance(data, SynthData):
-        found = "has no such data set" if data is None else f"takes it from {data.root}"
-        raise UserError(f"scale {scale}: datasets.{dataset}: nothing to make, the scale {found}")
+        found = "has none" if data is None else f"takes it from {data.root}"
+        raise UserError(
+            f"scale {scale}: datasets.{dataset}: not synthetic, nothing to make: the scale {found}"
+        )
     return experiment.data_folder(dataset), data.model_dump(exclude={"kind"})

@@ -49,8 +49,8 @@ def read_mpii(root: Path, split: str, check_pictures: bool = True) -> Persons:
 
     Left out, with a count in the log: persons without a scale above 0, and (``.mat``) without a labelled
     joint or a centre. Where only "labelled" is known (the JSON file, or an ``is_visible`` that is empty), a
-    joint counts as visible. Pictures' sizes are read from their files, and are 0 with ``check_pictures``
-    False. UserError names the entry that is wrong.
+    joint counts as visible. Pictures' sizes are read from their files' heads; ``check_pictures`` first names
+    every one that is missing. UserError names the entry that is wrong.
     """
     root = Path(root)
     path = root / "annotations" / f"{split}.json"
@@ -75,7 +75,7 @@ def _assemble(root: Path, split: str, persons: list[Annotated], check_pictures: 
     paths = {person.image_id: root / "images" / person.image for person in persons}
     if check_pictures:
         require_pictures([Picture(path, 0, 0) for path in paths.values()], f"{root}, {split}")
-    sizes = {key: picture_size(path) if check_pictures else (0, 0) for key, path in paths.items()}
+    sizes = {key: picture_size(path) for key, path in paths.items()}  # mirroring needs the width
     scales = np.array([person.scale for person in persons])
     centres = np.array([person.centre for person in persons]) - 1
     centres[:, 1] += CENTRE_SHIFT * scales

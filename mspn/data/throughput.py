@@ -137,7 +137,7 @@ def _literal(persons: Persons, size: tuple[int, int], augmentation: str, samples
         with _clock(times, "decode"):
             image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         with _clock(times, "warp"):
-            crop = cv2.warpAffine(image, matrices[0], size[::-1], flags=cv2.INTER_LINEAR)
+            crop = cv2.warpAffine(np.asarray(image), matrices[0], size[::-1], flags=cv2.INTER_LINEAR)
         with _clock(times, "normalise"):
             np.ascontiguousarray(((crop.astype(np.float32) / 255 - mean) / deviation).transpose(2, 0, 1))
         with _clock(times, "targets"):

@@ -84,7 +84,7 @@ def figures(matches: Matches, weights: np.ndarray | None = None) -> np.ndarray:
 
 
 def replicates(matches: Matches, seed: int, count: int) -> np.ndarray:
-    """(count, 10) bootstrap replicates of the ten figures, 0 to 1; NaN where no annotated person was drawn."""
+    """(count, 10) bootstrap replicates of the ten figures, 0 to 1; NaN where nobody was drawn."""
     accumulator = _Accumulator(matches)
     weights = resamples(len(matches.image_ids), seed, count)
     size = max(1, _BLOCK // max(1, len(matches.scores)))

@@ -39,7 +39,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float], samples: np.ndarray) -> Estimate:
-    """A figure of S seeds: ``values`` (S,) and their bootstrap replicates (S, count) on the same resamples."""
+    """A figure of S seeds: ``values`` (S,) and their replicates (S, count), all on the same resamples."""
     return _combine([(np.asarray(values, float), np.asarray(samples, float), 1.0)])
 
 

@@ -7,9 +7,8 @@ from typing import Any
 from mspn.errors import UserError
 from mspn.report.addresses import evaluation_address, file_address
 from mspn.report.cells import Book, Cell, Entry, signed
-from mspn.report.paper import Figures
 from mspn.report.results import Results, Training
-from mspn.report.tables import Slot, View, box_ap
+from mspn.report.tables import Slot, View
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 HEAD = "PCKh@0.5 mean"
@@ -188,49 +187,24 @@ def _protocol_cell(
     return number(book.add("Protocols", row, protocol, quantity, value, text, unit="AP", address=address))
 
 
-def detectors_view(results: Results, book: Book, figures: Figures) -> View:
+def detectors_view(results: Results, book: Book) -> View:
     """Box AP of every detector, as pycocotools measures it on this scale's validation set."""
+    columns = (("expected_box_ap", "Box AP aimed at", 1), ("box_ap", "Box AP measured", 1), ("detections", "Boxes", 0))
     rows = []
     for (dataset, detector), content in results.boxes.items():
-        value = box_ap(content)
         path = results.experiment.boxes_file(dataset, detector).with_suffix(".metrics.json")
         address = file_address(book, f"Boxes of {detector} on {dataset}", path, Entry("detector", detector))
-        kind = results.experiment.scale.detectors.get(detector)
-        measured = (
-            number(
-                book.add(
-                    "Detectors",
-                    f"{detector} on {dataset}",
-                    "box AP",
-                    "ours",
-                    value,
-                    f"{value:.1f}",
-                    address=address,
-                )
-            )
-            if value is not None
-            else Slot("–")
-        )
-        wanted = getattr(kind, "box_ap", None)
-        aimed = (
-            number(
-                book.add(
-                    "Detectors",
-                    f"{detector} on {dataset}",
-                    "aim",
-                    "ours",
-                    wanted,
-                    f"{wanted:.1f}",
-                    address=address,
-                )
-            )
-            if wanted is not None
-            else Slot("–")
-        )
-        rows.append([Slot(detector), Slot(dataset), Slot(kind.kind if kind else "unknown"), aimed, measured])
-    return view(
-        "detectors", "Detectors", ("Detector", "Data set", "Kind", "Box AP aimed at", "Box AP measured"), rows
-    )
+        slots = [Slot(detector), Slot(dataset), Slot(str(content.get("kind", "")))]
+        for key, label, digits in columns:
+            value = content.get(key)
+            if value is None:
+                slots.append(Slot("–"))
+                continue
+            place = ("Detectors", f"{detector} on {dataset}", label)
+            slots.append(number(book.add(*place, "ours", float(value), f"{value:.{digits}f}", address=address)))
+        rows.append(slots)
+    labels = ("Detector", "Data set", "Kind", *(label for _, label, _ in columns))
+    return view("detectors", "Detectors", labels, rows, "Box AP is not defined on MPII, whose persons are given.")
 
 
 def cost_view(results: Results, book: Book) -> tuple[View, dict[str, float]]:

@@ -28,7 +28,7 @@ def slot_text(slot: Slot) -> str:
         text += f" [{cells['low'].text}, {cells['high'].text}]"
     if "difference" in cells:
         text += f" ({cells['difference'].text})"
-    return text
+    return text + slot.text
 
 
 def _flat_header(view: View) -> list[str]:

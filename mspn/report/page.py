@@ -48,7 +48,7 @@ def make_report(experiment: Experiment, out: Path) -> Report:
     protocols = extras.protocols_view(results, book)
     extra = [extras.flops_view(results, book), extras.evaluations_view(results, book)]
     extra += [protocols] if protocols else []
-    extra.append(extras.detectors_view(results, book, figures_of_paper))
+    extra.append(extras.detectors_view(results, book))
     cost, totals = extras.cost_view(results, book)
     draws = Draws(results)
     claims = claims_module.evaluate(results, figures_of_paper, draws)

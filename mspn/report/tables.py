@@ -22,7 +22,8 @@ FLOPS_DIGITS = 3  # ours is exact; the third digit shows how near the printed on
 class Slot:
     """What stands at one place of a table: text, or cells (the first is the main one, such as ours).
 
-    ``cells`` are by quantity: paper; or ours, low, high, difference.
+    ``cells`` are by quantity: paper; or ours, low, high, difference; or height and width. With cells, ``text`` is
+    a mark that follows.
     """
 
     text: str = ""
@@ -89,7 +90,8 @@ class Tables:
             unit=figure.unit, status="printed", reason="; ".join(figure.remarks),
             address=paper_address(self.book, figure),
         )  # fmt: skip
-        return Slot(cells={"paper": cell})
+        mark = "†" if figure.column == "stages" and "†" in figure.row else ""
+        return Slot(mark, {"paper": cell})
 
     def ours(self, figure: Figure) -> Slot:
         """Our number for a figure of the paper as a slot; without one, the reason."""
@@ -149,14 +151,14 @@ class Tables:
 
     def _box_ap(self, figure: Figure) -> Measured:
         name = ("coco", figure.detector)
-        content = self.results.boxes.get(name)
-        if content is None or box_ap(content) is None:
+        value = box_ap(self.results.boxes.get(name, {}))
+        if value is None:
             return Measured("not run", f"no boxes of {figure.detector} at this scale")
         path = self.results.experiment.boxes_file(*name).with_suffix(".metrics.json")
         address = file_address(
             self.book, f"Box AP of {figure.detector}", path, Entry("detector", figure.detector)
         )
-        values = {"ours": float(box_ap(content) or 0.0)}
+        values = {"ours": value}
         return Measured("measured", "", self._subtract(values, figure), address)
 
     def _accuracy(self, figure: Figure) -> Measured:
@@ -255,8 +257,8 @@ class Tables:
         if self.scale == "paper":
             return ""
         has_flops = any(t == number and c == FLOPS for t, _, c in self.figures)
-        words = f"Accuracy at the {self.scale} scale is not comparable with the paper's and is not subtracted from it."
-        return words + (" FLOPs are always of the networks at full size." if has_flops else "")
+        words = f"{self.scale.capitalize()} scale: not comparable with the paper, hence not subtracted."
+        return words + (" FLOPs are always those at full size." if has_flops else "")
 
     def _long(self, number: int, spec: dict[str, Any]) -> View:
         """A long table: the paper's columns, then ours in a block of their own, then each row's state."""
@@ -308,11 +310,6 @@ class Tables:
 
 
 def box_ap(content: dict[str, Any]) -> float | None:
-    """The measured box AP, in percent, of a detector's metrics file."""
-    for row in content.get("rows", ()):
-        if row.get("metric") in ("box AP", "AP"):
-            return float(row["value"])
-    for key in ("box_ap", "AP", "ap"):
-        if key in content:
-            return float(content[key])
-    return None
+    """The measured box AP, in percent, of a detector's metrics file; None where it is not defined (MPII)."""
+    value = content.get("box_ap")
+    return None if value is None else float(value)

@@ -9,8 +9,8 @@ import numpy as np
 Colour = tuple[float, float, float]  # BGR, 0 to 255
 
 _BITS = 4  # fractional bits of OpenCV's fixed-point coordinates
-_ANGLES = np.linspace(0.0, 2 * np.pi, 16, endpoint=False)
-CIRCLE = np.stack((np.cos(_ANGLES), np.sin(_ANGLES)), axis=1)  # (16, 2)
+_ANGLES = np.linspace(0.0, 2 * np.pi, 20, endpoint=False)
+CIRCLE = np.stack((np.cos(_ANGLES), np.sin(_ANGLES)), axis=1)  # (20, 2)
 NEUTRAL = 200  # the value of the shade layer that leaves a colour as it is
 PARTS_PER_PERSON = 32
 
@@ -19,14 +19,15 @@ PARTS_PER_PERSON = 32
 class Canvas:
     """``picture`` (H, W, 3) uint8 BGR; ``owner`` (H, W) int32; ``shade`` (H, W) uint8.
 
-    ``owner`` is 0 for the backdrop, 1 for things, and 32 n + part for part ``part`` of the person number n >= 1.
+    ``owner`` is 0 for the backdrop, 1 for things, and 32 n + part for a part of the person number n >= 1.
+    Outlines are (n, 2): pixels as floats, or what ``fixed_point`` made of them.
     """
 
     picture: np.ndarray
-    owner: np.ndarray = field(init=False)
-    shade: np.ndarray = field(init=False)
     light: tuple[float, float] = (-0.5, -0.8)  # unit vector in the picture towards the light
     who: int = 0
+    owner: np.ndarray = field(init=False)
+    shade: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.owner = np.zeros(self.picture.shape[:2], np.int32)
@@ -40,7 +41,7 @@ class Canvas:
     def polygon(
         self, points: np.ndarray, colour: Colour, part: int | None = None, convex: bool = False
     ) -> None:
-        """Fill an outline (n, 2) in pixels, anti-aliased; ``part`` None leaves the pixels' owner as it is."""
+        """Fill an outline, anti-aliased; ``part`` None leaves the pixels' owner as it is."""
         fixed = fixed_point(points)
         if convex:
             cv2.fillConvexPoly(self.picture, fixed, colour, cv2.LINE_AA, _BITS)
@@ -54,15 +55,15 @@ class Canvas:
                 cv2.fillPoly(self.owner, [fixed], value, cv2.LINE_8, _BITS)
 
     def shading(self, points: np.ndarray, value: float, convex: bool = False) -> None:
-        """Fill an outline (n, 2) of the shade layer."""
+        """Fill an outline of the shade layer; no need for smooth edges, as the layer is blurred."""
         fixed = fixed_point(points)
         if convex:
-            cv2.fillConvexPoly(self.shade, fixed, value, cv2.LINE_AA, _BITS)
+            cv2.fillConvexPoly(self.shade, fixed, value, cv2.LINE_8, _BITS)
         else:
-            cv2.fillPoly(self.shade, [fixed], value, cv2.LINE_AA, _BITS)
+            cv2.fillPoly(self.shade, [fixed], value, cv2.LINE_8, _BITS)
 
     def line(self, points: np.ndarray, colour: Colour, width: float, closed: bool = False) -> None:
-        """A polyline through (n, 2) points; thinner than a pixel it fades instead."""
+        """A polyline, at least a pixel wide."""
         cv2.polylines(
             self.picture, [fixed_point(points)], closed, colour, max(1, round(width)), cv2.LINE_AA, _BITS
         )
@@ -70,7 +71,7 @@ class Canvas:
     def crease(self, points: np.ndarray, value: float, width: float) -> None:
         """A polyline of the shade layer: a fold or a seam."""
         cv2.polylines(
-            self.shade, [fixed_point(points)], False, value, max(1, round(width)), cv2.LINE_AA, _BITS
+            self.shade, [fixed_point(points)], False, value, max(1, round(width)), cv2.LINE_8, _BITS
         )
 
     def apply_shade(self, box: Sequence[int], softness: float) -> None:
@@ -81,22 +82,36 @@ class Canvas:
         region = np.s_[y0:y1, x0:x1]
         size = 2 * max(1, round(softness)) + 1
         shade = cv2.blur(self.shade[region], (size, size))
-        owner = self.owner[region]
-        mask = (owner < PARTS_PER_PERSON * self.who).view(np.uint8)
-        shade = cv2.max(shade, mask * np.uint8(NEUTRAL))
-        shade = cv2.min(shade, 255 - mask * np.uint8(255 - NEUTRAL))
+        first = PARTS_PER_PERSON * self.who
+        others = cv2.bitwise_not(cv2.inRange(self.owner[region], first, first + PARTS_PER_PERSON - 1))
+        shade[others > 0] = NEUTRAL
         picture = self.picture[region]
         cv2.multiply(picture, cv2.merge((shade, shade, shade)), dst=picture, scale=1.0 / NEUTRAL)
         self.shade[region] = NEUTRAL
 
 
 def fixed_point(points: np.ndarray) -> np.ndarray:
-    """(n, 2) int32 fixed-point coordinates; far outside the picture is clipped so that they fit."""
-    return np.rint(np.clip(points, -4000.0, 4000.0) * (1 << _BITS)).astype(np.int32)
+    """Fixed-point int32 coordinates of points in pixels; int32 passes, as it is that already."""
+    if points.dtype == np.int32:
+        return points
+    return (points * (1 << _BITS) + 0.5).astype(np.int32)
+
+
+def hull(points: np.ndarray) -> np.ndarray:
+    """(m, 2) float32 convex hull of (n, 2) points."""
+    return cv2.convexHull(points.astype(np.float32)).reshape(-1, 2)
+
+
+def shrunk(outline: np.ndarray, share: float, shift: Sequence[float] | np.ndarray = (0.0, 0.0)) -> np.ndarray:
+    """An outline scaled about its middle, then moved."""
+    middle = outline.sum(axis=0) / len(outline)
+    return middle * (1.0 - share) + shift + share * outline
 
 
 def ellipse(centre: np.ndarray, half_x: float, half_y: float, turn: float = 0.0) -> np.ndarray:
-    """(16, 2) outline of an ellipse; ``turn`` in radians."""
+    """(20, 2) outline of an ellipse; ``turn`` in radians."""
+    if not turn:
+        return centre + CIRCLE * (half_x, half_y)
     c, s = np.cos(turn), np.sin(turn)
     return centre + (CIRCLE * (half_x, half_y)) @ np.array(((c, s), (-s, c)))
 
@@ -120,15 +135,25 @@ STATIONS = np.linspace(0.0, 1.0, 5)
 _CAP = np.array(((0.72, 0.69), (0.0, 1.0), (-0.72, 0.69)))  # sideways, outwards
 
 
-def sweep(starts: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """(n, 16, 2) outlines of limbs from ``starts`` to ``ends`` (n, 2), of (n, 5) radii, with round ends."""
+def sweep(
+    starts: np.ndarray, ends: np.ndarray, radii: np.ndarray, bulge: np.ndarray | float = 1.0,
+    reach: float = 0.0,
+) -> np.ndarray:  # fmt: skip
+    """(n, 16, 2) outlines of limbs from ``starts`` to ``ends`` (n, 2), of (n, 5) radii, with round ends.
+
+    ``bulge`` (n, 1), from 0 to 1, flattens the far end; ``reach`` lengthens both ends, in radii.
+    """
     along = ends - starts
-    length = np.hypot(along[:, 0], along[:, 1])[:, None]
+    length = np.sqrt((along * along).sum(axis=1, keepdims=True))
     unit = np.where(length > 1e-6, along / np.maximum(length, 1e-6), (0.0, 1.0))
     normal = np.stack((-unit[:, 1], unit[:, 0]), axis=1)
-    spine = starts[:, None] + STATIONS[None, :, None] * along[:, None]
     offset = normal[:, None] * radii[:, :, None]
-    cap = _CAP[:, :1] * normal[:, None] + _CAP[:, 1:] * unit[:, None]  # at the end, from +normal to -normal
-    end = ends[:, None] + cap * radii[:, -1:, None]
-    start = starts[:, None] - cap * radii[:, :1, None]
+    first, last = radii[:, :1], radii[:, -1:]
+    if reach:
+        starts, ends = starts - reach * first * unit, ends + reach * last * unit
+    spine = starts[:, None] + STATIONS[None, :, None] * (ends - starts)[:, None]
+    side = _CAP[:, :1] * normal[:, None]  # from +normal to -normal
+    out = _CAP[:, 1:] * unit[:, None]
+    end = ends[:, None] + (side + out * np.reshape(bulge, (-1, 1, 1))) * last[:, None]
+    start = starts[:, None] - (side + out) * first[:, None]
     return np.concatenate((spine + offset, end, (spine - offset)[:, ::-1], start), axis=1)

@@ -10,7 +10,7 @@ class Difficulty:
     # Persons and their poses.
     persons: tuple[int, int] = (1, 4)  # in a picture, both included
     height: tuple[float, float] = (0.42, 1.1)  # standing height over the picture's, log-uniform
-    near: float = 0.10  # chance of a person so near that the lower border cuts it
+    near: float = 0.15  # chance of a person so near that the lower border cuts it
     near_height: tuple[float, float] = (1.2, 1.8)
     spread: float = 1.0  # scale of the joint angles' deviations
     rare: float = 0.02  # chance of an activity such as lying, crawling or a handstand
@@ -42,13 +42,13 @@ DIFFICULTIES = {
     "hard": Difficulty(
         persons=(1, 9),
         height=(0.26, 1.15),
-        near=0.16,
+        near=0.3,
         near_height=(1.2, 2.4),
         spread=1.6,
         rare=0.12,
         group=0.6,
         closeness=0.17,
-        outside=0.06,
+        outside=0.08,
         roll_deg=7.0,
         elevation_deg=(-6.0, 38.0),
         things_before=(0, 3),

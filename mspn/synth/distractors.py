@@ -1,5 +1,7 @@
 """What looks like a person and is none: statues, mannequins, posters, coat-stands. They carry no labels."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -29,9 +31,7 @@ def draw_distractor(
     look = sample_look(rng)
     plain = lifeless(look, material)
     if not stone and rng.random() < 0.5:  # a dressed mannequin
-        plain = lifeless(look, material).__class__(**{**plain.__dict__, "top_colour": look.top_colour,
-                                                      "bottom_colour": look.bottom_colour,
-                                                      "hairstyle": "bald"})  # fmt: skip
+        plain = replace(plain, top_colour=look.top_colour, bottom_colour=look.bottom_colour, hairstyle="bald")
     angles = sample_angles(rng, _STILL[int(rng.integers(len(_STILL)))], 0.8)
     figure = pose_figure(sample_body(rng), angles, camera(float(rng.uniform(-180, 180)), 6))
     size = scale * float(rng.uniform(0.75, 1.0))
@@ -46,8 +46,8 @@ def _coat_stand(c: Canvas, x: float, ground: float, s: float, rng: np.random.Gen
     cuboid(c, x, ground, 0.03 * s, 0.95 * s, 0.02 * s, wood)
     cuboid(c, x, ground, 0.26 * s, 0.03 * s, 0.08 * s, wood)
     colour = darker(CLOTH[int(rng.integers(len(CLOTH)))], 0.9)
-    coat = np.array(((0.0, -0.90), (0.10, -0.86), (0.16, -0.62), (0.15, -0.42), (0.10, -0.40), (0.11, -0.22),
-                     (-0.11, -0.22), (-0.10, -0.40), (-0.15, -0.42), (-0.16, -0.62), (-0.10, -0.86)))  # fmt: skip
+    right = np.array(((0.10, -0.86), (0.16, -0.62), (0.15, -0.42), (0.10, -0.40), (0.11, -0.22)))
+    coat = np.concatenate((((0.0, -0.90),), right, right[::-1] * (-1, 1)))
     c.polygon(coat * s + (x, ground), colour, THING)
     c.line(np.array(((0.0, -0.86), (0.01, -0.24))) * s + (x, ground), darker(colour, 0.65), 0.012 * s)
     for side in (-0.11, 0.11):

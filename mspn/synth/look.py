@@ -11,7 +11,7 @@ def _bgr(*codes: str) -> tuple[Colour, ...]:
     return tuple((int(c[4:6], 16), int(c[2:4], 16), int(c[0:2], 16)) for c in codes)
 
 
-SKIN = _bgr("f3d3bd", "ecc0a0", "e2ad88", "d69b74", "c68863", "a96f4c", "8d5a3c", "6f4530", "573626")
+SKIN = _bgr("ecc8b0", "e6b999", "e2ad88", "d69b74", "c68863", "a96f4c", "8d5a3c", "6f4530", "573626")
 HAIR = _bgr(
     "1c1512", "2b1d16", "3d291d", "5a3b25", "7a5230", "a67c48", "d2b074", "8a3d1f", "8e8a86", "c9c5c0"
 )
@@ -34,7 +34,7 @@ HAIRSTYLES = ("short", "short", "cropped", "long", "long", "bob", "ponytail", "b
 
 @dataclass(frozen=True)
 class Look:
-    """Colours are BGR. ``sleeve`` and ``leg`` say how far cloth covers a limb: 1 to the elbow (knee), 2 all."""
+    """Colours are BGR. ``sleeve`` and ``leg``: how far cloth covers a limb, 1 to the elbow (knee), 2 all."""
 
     skin: Colour
     hair: Colour
@@ -49,7 +49,7 @@ class Look:
     leg: float
     looseness: float
     shoes: Colour
-    socks: Colour
+    sole: Colour
     hem: float  # how far the top hangs below the hips' middle, in standing heights
     beard: bool = False
     glasses: bool = False
@@ -61,8 +61,11 @@ class Look:
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
     """One of the colours, a little changed."""
     colour = colours[int(rng.integers(len(colours)))]
-    shift = rng.normal(0.0, 7.0, 3)
-    b, g, r = (float(min(max(c + d, 8.0), 250.0)) for c, d in zip(colour, shift, strict=True))
+    tone = 1.0 + 0.07 * float(rng.normal())
+    b, g, r = (
+        min(max(c * tone * (1.0 + d), 6.0), 248.0)
+        for c, d in zip(colour, rng.normal(0.0, 0.025, 3).tolist(), strict=True)
+    )
     return b, g, r
 
 
@@ -96,9 +99,9 @@ def sample_look(rng: np.random.Generator) -> Look:
         bottom=bottom,
         bottom_colour=bottom_colour,
         leg=leg,
-        looseness=1.02 if bottom == "leggings" else 1.1 + 0.16 * float(chance[2]),
+        looseness=1.03 if bottom == "leggings" else 1.08 + 0.14 * float(chance[2]),
         shoes=_pick(rng, SHOES),
-        socks=_pick(rng, SHOES[:2]) if chance[3] < 0.6 else darker(skin, 1.0),
+        sole=(226.0, 232.0, 234.0) if chance[3] < 0.5 else (48.0, 46.0, 44.0),
         hem=0.0 if bottom in ("skirt", "dress") else 0.01 + 0.045 * float(chance[4]),
         beard=bool(style in ("short", "cropped", "bald", "cap") and chance[5] < 0.3),
         glasses=bool(chance[6] < 0.18),
@@ -118,7 +121,7 @@ def lifeless(look: Look, colour: Colour) -> Look:
         second_colour=dark,
         bottom_colour=dark,
         shoes=dark,
-        socks=colour,
+        sole=dark,
         pattern="plain",
         glasses=False,
         beard=False,

@@ -4,7 +4,8 @@ from mspn.synth.pose import SIDES
 
 _NAMES = (
     "torso", "pelvis", "neck", "head", "hair", "backpack",
-    *(f"{side}_{limb}" for side in SIDES for limb in ("thigh", "shin", "foot", "upper_arm", "forearm", "hand")),
+    *(f"{side}_{limb}" for side in SIDES
+      for limb in ("thigh", "shin", "foot", "upper_arm", "forearm", "hand")),
 )  # fmt: skip
 PART = {name: index + 1 for index, name in enumerate(_NAMES)}  # 0 is nobody's
 

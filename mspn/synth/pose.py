@@ -26,51 +26,91 @@ ANGLES = (*_TRUNK, *(f"{side}_{name}" for side in SIDES for name in _LIMBS))
 # The mean angle of each activity, degrees; what is not named is near 0. A mirror image is as likely.
 ACTIVITIES: dict[str, dict[str, float]] = {
     "stand": {"both_arm_out": 9, "both_elbow": 12, "both_leg_out": 4},
-    "stand at ease": {"both_arm_out": 8, "left_elbow": 25, "left_leg_out": 14, "left_leg_in": -15, "left_knee": 12,
-                      "spine_side": 5, "roll": -3, "right_elbow": 15},
-    "walk": {"left_leg_forward": 26, "left_knee": 8, "right_leg_forward": -16, "right_knee": 24,
-             "left_arm_forward": -22, "right_arm_forward": 24, "both_elbow": 22, "both_arm_out": 6, "spine_bend": 4},
-    "run": {"left_leg_forward": 58, "left_knee": 78, "right_leg_forward": -18, "right_knee": 42,
-            "left_arm_forward": -40, "right_arm_forward": 42, "both_elbow": 92, "spine_bend": 12, "tilt": 8,
-            "both_arm_out": 8},
+    "stand at ease": {
+        "both_arm_out": 8, "left_elbow": 25, "left_leg_out": 14, "left_leg_in": -15, "left_knee": 12,
+        "spine_side": 5, "roll": -3, "right_elbow": 15,
+    },
+    "walk": {
+        "left_leg_forward": 26, "left_knee": 8, "right_leg_forward": -16, "right_knee": 24,
+        "left_arm_forward": -22, "right_arm_forward": 24, "both_elbow": 22, "both_arm_out": 6,
+        "spine_bend": 4,
+    },
+    "run": {
+        "left_leg_forward": 58, "left_knee": 78, "right_leg_forward": -18, "right_knee": 42,
+        "left_arm_forward": -40, "right_arm_forward": 42, "both_elbow": 92, "spine_bend": 12, "tilt": 8,
+        "both_arm_out": 8,
+    },
     "hands on hips": {"both_arm_out": 46, "both_arm_in": 62, "both_elbow": 92, "both_leg_out": 8},
-    "one hand on hip": {"left_arm_out": 46, "left_arm_in": 62, "left_elbow": 92, "right_arm_out": 8,
-                        "right_elbow": 14, "both_leg_out": 6},
+    "one hand on hip": {
+        "left_arm_out": 46, "left_arm_in": 62, "left_elbow": 92, "right_arm_out": 8, "right_elbow": 14,
+        "both_leg_out": 6,
+    },
     "arms crossed": {"both_arm_forward": 30, "both_arm_in": 66, "both_elbow": 102, "both_leg_out": 5},
     "wave": {"left_arm_out": 82, "left_arm_in": -88, "left_elbow": 75, "right_arm_out": 8, "right_elbow": 14},
-    "cheer": {"both_arm_out": 138, "both_elbow": 28, "both_arm_in": -30, "neck_bend": -12, "both_leg_out": 10},
-    "reach": {"left_arm_forward": 150, "left_elbow": 14, "right_arm_out": 10, "neck_bend": -20, "right_elbow": 18},
-    "point": {"left_arm_forward": 82, "left_elbow": 8, "left_arm_out": 18, "right_elbow": 20, "right_arm_out": 8},
-    "phone": {"left_arm_forward": 34, "left_arm_in": 40, "left_elbow": 112, "neck_bend": 18, "right_arm_out": 7,
-              "right_elbow": 16},
+    "cheer": {
+        "both_arm_out": 138, "both_elbow": 28, "both_arm_in": -30, "neck_bend": -12, "both_leg_out": 10,
+    },
+    "reach": {
+        "left_arm_forward": 150, "left_elbow": 14, "right_arm_out": 10, "neck_bend": -20, "right_elbow": 18,
+    },
+    "point": {
+        "left_arm_forward": 82, "left_elbow": 8, "left_arm_out": 18, "right_elbow": 20, "right_arm_out": 8,
+    },
+    "phone": {
+        "left_arm_forward": 34, "left_arm_in": 40, "left_elbow": 112, "neck_bend": 18, "right_arm_out": 7,
+        "right_elbow": 16,
+    },
     "carry": {"both_arm_forward": 32, "both_elbow": 76, "both_arm_in": 14, "both_leg_out": 5},
-    "throw": {"left_arm_out": 92, "left_arm_in": -72, "left_elbow": 86, "right_arm_forward": 62, "right_elbow": 25,
-              "left_leg_forward": -14, "right_leg_forward": 26, "spine_twist": 18, "right_knee": 14,
-              "both_leg_out": 8},
-    "kick": {"left_leg_forward": 68, "left_knee": 18, "right_knee": 10, "right_arm_forward": 35, "both_arm_out": 34,
-             "left_arm_forward": -28, "both_elbow": 32, "spine_bend": -5},
-    "lunge": {"left_leg_forward": 72, "left_knee": 78, "right_leg_forward": -22, "right_knee": 22,
-              "both_arm_out": 24, "both_elbow": 34},
+    "throw": {
+        "left_arm_out": 92, "left_arm_in": -72, "left_elbow": 86, "right_arm_forward": 62, "right_elbow": 25,
+        "left_leg_forward": -14, "right_leg_forward": 26, "spine_twist": 18, "right_knee": 14, "both_leg_out":
+        8,
+    },
+    "kick": {
+        "left_leg_forward": 68, "left_knee": 18, "right_knee": 10, "right_arm_forward": 35, "both_arm_out":
+        34, "left_arm_forward": -28, "both_elbow": 32, "spine_bend": -5,
+    },
+    "lunge": {
+        "left_leg_forward": 72, "left_knee": 78, "right_leg_forward": -22, "right_knee": 22, "both_arm_out":
+        24, "both_elbow": 34,
+    },
     "stretch": {"both_arm_out": 86, "both_elbow": 8, "both_leg_out": 24},
-    "bend": {"spine_bend": 62, "tilt": 28, "both_leg_forward": 24, "both_arm_forward": 58, "both_elbow": 18,
-             "both_knee": 16},
-    "squat": {"both_leg_forward": 104, "both_knee": 122, "both_leg_out": 18, "spine_bend": 24, "tilt": 12,
-              "both_arm_forward": 52, "both_elbow": 42, "both_foot": -20},
-    "kneel": {"left_leg_forward": 88, "left_knee": 92, "right_knee": 92, "right_foot": 25, "both_arm_forward": 26,
-              "both_elbow": 46},
-    "sit": {"both_leg_forward": 84, "both_knee": 84, "both_leg_out": 9, "both_arm_forward": 26, "both_elbow": 46,
-            "both_arm_in": 12, "spine_bend": 5},
-    "sit, legs crossed": {"left_leg_forward": 96, "left_leg_in": -8, "left_leg_out": -8, "left_knee": 70,
-                          "right_leg_forward": 82, "right_knee": 84, "both_arm_forward": 28, "both_elbow": 56,
-                          "both_arm_in": 28},
-    "jump": {"both_leg_forward": 22, "both_knee": 52, "both_arm_out": 118, "both_elbow": 20, "both_leg_out": 16,
-             "both_foot": 20},
-    "dance": {"left_arm_out": 96, "left_elbow": 60, "left_arm_in": -60, "right_arm_out": 62, "right_elbow": 75,
-              "right_arm_in": 40, "left_leg_out": 24, "right_knee": 34, "right_leg_forward": 26, "spine_side": 10},
+    "bend": {
+        "spine_bend": 62, "tilt": 28, "both_leg_forward": 24, "both_arm_forward": 58, "both_elbow": 18,
+        "both_knee": 16,
+    },
+    "squat": {
+        "both_leg_forward": 104, "both_knee": 122, "both_leg_out": 18, "spine_bend": 24, "tilt": 12,
+        "both_arm_forward": 52, "both_elbow": 42, "both_foot": -20,
+    },
+    "kneel": {
+        "left_leg_forward": 88, "left_knee": 92, "right_knee": 92, "right_foot": 25, "both_arm_forward": 26,
+        "both_elbow": 46,
+    },
+    "sit": {
+        "both_leg_forward": 84, "both_knee": 84, "both_leg_out": 9, "both_arm_forward": 26, "both_elbow": 46,
+        "both_arm_in": 12, "spine_bend": 5,
+    },
+    "sit, legs crossed": {
+        "left_leg_forward": 96, "left_leg_in": -8, "left_leg_out": -8, "left_knee": 70, "right_leg_forward":
+        82, "right_knee": 84, "both_arm_forward": 28, "both_elbow": 56, "both_arm_in": 28,
+    },
+    "jump": {
+        "both_leg_forward": 22, "both_knee": 52, "both_arm_out": 118, "both_elbow": 20, "both_leg_out": 16,
+        "both_foot": 20,
+    },
+    "dance": {
+        "left_arm_out": 96, "left_elbow": 60, "left_arm_in": -60, "right_arm_out": 62, "right_elbow": 75,
+        "right_arm_in": 40, "left_leg_out": 24, "right_knee": 34, "right_leg_forward": 26, "spine_side": 10,
+    },
     "lie": {"tilt": -88, "both_arm_out": 18, "both_elbow": 26, "left_leg_forward": 16, "left_knee": 34},
-    "crawl": {"tilt": 82, "both_leg_forward": 84, "both_knee": 86, "both_arm_forward": 88, "neck_bend": -34,
-              "both_elbow": 8},
-    "handstand": {"tilt": 176, "both_arm_forward": 170, "both_elbow": 6, "both_leg_out": 12, "neck_bend": -20},
+    "crawl": {
+        "tilt": 82, "both_leg_forward": 84, "both_knee": 86, "both_arm_forward": 88, "neck_bend": -34,
+        "both_elbow": 8,
+    },
+    "handstand": {
+        "tilt": 176, "both_arm_forward": 170, "both_elbow": 6, "both_leg_out": 12, "neck_bend": -20,
+    },
 }  # fmt: skip
 SEATED = ("sit", "sit, legs crossed")
 AIRBORNE = ("jump",)
@@ -78,7 +118,7 @@ AIRBORNE = ("jump",)
 
 @dataclass(frozen=True)
 class Body:
-    """Proportions in units of the standing height; joint distances, not outer sizes, unless said otherwise."""
+    """Proportions in units of the standing height; joint distances, not outer sizes, unless said so."""
 
     shoulder: float = 0.108  # half the distance between the shoulder joints
     hip: float = 0.052
@@ -143,7 +183,7 @@ def sample_body(rng: np.random.Generator) -> Body:
 
 
 def sample_angles(rng: np.random.Generator, activity: str, spread: float) -> dict[str, float]:
-    """Joint angles of an activity, degrees: normal about its means (``spread`` scales it), within ``LIMITS``."""
+    """Joint angles of an activity, degrees: normal about its means, wider with ``spread``, within limits."""
     means = dict.fromkeys(ANGLES, 0.0)
     for name, value in ACTIVITIES[activity].items():
         if name.startswith("both_"):

@@ -14,7 +14,7 @@ _LEFT, _RIGHT, _MIDDLE, _HIDDEN = (60, 200, 60), (240, 140, 40), (40, 200, 240),
 
 
 def write_sheet(root: Path, file: Path, count: int = 24, columns: int = 4, tile: int = 400) -> None:
-    """Draw the first ``count`` pictures of the training split (of the other where it is empty) to ``file``."""
+    """Draw the first ``count`` pictures, the training split's first, to ``file``."""
     pictures = _pictures(Path(root))[:count]
     if not pictures:
         raise UserError(f"{root}: no pictures to draw")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from mspn.synth.backdrop import foliage, tree
 from mspn.synth.canvas import CIRCLE, Canvas, Colour, darker
 from mspn.synth.look import CLOTH
+from mspn.synth.scenery import foliage, tree
 
 THING = 1  # the owner map's value for a thing
 
@@ -76,8 +76,8 @@ def box(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) 
     wide, tall = float(rng.uniform(0.18, 0.36)), float(rng.uniform(0.16, 0.4))
     colour = _paint(rng)
     cuboid(c, x, ground, wide * s, tall * s, 0.13 * s, colour)
-    c.polygon(np.array(((x - 0.02 * s, ground), (x + 0.02 * s, ground), (x + 0.02 * s, ground - tall * s),
-                        (x - 0.02 * s, ground - tall * s))), darker(colour, 0.7), THING, convex=True)  # fmt: skip
+    tape = np.array(((-0.02, 0.0), (0.02, 0.0), (0.02, -tall), (-0.02, -tall))) * s + (x, ground)
+    c.polygon(tape, darker(colour, 0.7), THING, convex=True)
 
 
 def plant(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
@@ -151,7 +151,7 @@ def shadows(c: Canvas, spots: list[tuple[float, float, float, float]], strength:
     layer = np.full((height // 2, width // 2), 255, np.uint8)
     for x, y, a, b in spots:
         centre = np.array((x, y)) / 2
-        outline = np.rint((centre + CIRCLE * (a / 2, b / 2)).clip(-4000, 4000)).astype(np.int32)
+        outline = np.rint(centre + CIRCLE * (a / 2, b / 2)).astype(np.int32)
         cv2.fillConvexPoly(layer, outline, 255 * (1 - strength))
-    layer = cv2.resize(cv2.blur(layer, (9, 5)), (width, height), interpolation=cv2.INTER_LINEAR)
-    cv2.multiply(c.picture, cv2.merge((layer, layer, layer)), dst=c.picture, scale=1 / 255)
+    full = cv2.resize(cv2.blur(layer, (9, 5)), (width, height), interpolation=cv2.INTER_LINEAR)
+    cv2.multiply(c.picture, cv2.merge((full, full, full)), dst=c.picture, scale=1 / 255)

@@ -10,8 +10,8 @@ from mspn.synth.canvas import PARTS_PER_PERSON, Canvas
 from mspn.synth.parts import PART, SHOWN_AT
 from mspn.synth.pose import Figure
 
-# COCO's annotators leave out what looks away from the viewer: the face of a head seen from behind.
-_AWAY = -0.35
+# COCO's annotators leave out what looks away from the viewer: the far ear, the face of a head from behind.
+_AWAY = 0.0  # cosine of the angle between the feature's direction and the viewer's
 # A shoulder or hip counts as seen through the trunk unless it lies on the trunk's far side, by this share of
 # half the joints' distance.
 _FAR_SIDE = 0.8
@@ -58,7 +58,7 @@ def truth_of(
     contours, _ = cv2.findContours(
         mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_TC89_L1, offset=(int(low[0]), int(low[1]))
     )
-    outline = [c.reshape(-1).tolist() for c in contours if len(c) >= 3]
+    outline: list[list[int]] = [c.reshape(-1).astype(int).tolist() for c in contours if len(c) >= 3]
     box = (int(x + low[0]), int(y + low[1]), int(w), int(h))
     if not outline:
         x0, y0, x1, y1 = box[0], box[1], box[0] + box[2], box[1] + box[3]
@@ -93,8 +93,6 @@ def _coco_joint(
         facing = float(figure.frames["head"][2] @ normal / np.linalg.norm(normal))
         if facing < _AWAY:
             return 0, 0, 0
-        if facing < 0.1:
-            return x, y, 1
     shown = SHOWN_AT[name]
     if kind in ("shoulder", "hip"):
         middle = figure.points["thorax" if kind == "shoulder" else "pelvis"]

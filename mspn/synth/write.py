@@ -1,4 +1,4 @@
-"""Write a synthetic data set in COCO's or MPII's layout: the same bytes for the same seed, whatever the workers."""
+"""Write a synthetic data set in COCO's or MPII's layout: the same bytes for a seed, whatever the workers."""
 
 import hashlib
 import json
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from mspn.errors import UserError
 from mspn.files import read_json, sha256, write_json
+from mspn.fingerprint import fingerprint
 from mspn.skeletons import COCO
 from mspn.synth.difficulty import DIFFICULTIES
 from mspn.synth.scene import SPLITS, Scene, make_scene, stream
@@ -45,7 +46,8 @@ class Task:
     def record(self) -> Path:
         """The file that says which pictures of the chunk are whole, until the annotations are written."""
         numbers = asdict(DIFFICULTIES[self.difficulty])
-        key = json.dumps([self.layout, self.seed, self.start, self.stop, numbers], sort_keys=True)
+        code = fingerprint("mspn.synth")
+        key = json.dumps([self.layout, self.seed, self.start, self.stop, numbers, code], sort_keys=True)
         name = f"{self.split}-{self.start:07d}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
         return self.root / ".parts" / name
 
@@ -56,10 +58,10 @@ def make_dataset(
 ) -> None:  # fmt: skip
     """Make a data set under ``root``: pictures first, each split's annotation file last.
 
-    Layout ``coco``: ``annotations/person_keypoints_{train,val}.json``, ``train/*.jpg``, ``val/*.jpg``; ``mpii``:
-    ``annotations/{train,valid}.json`` (the JSON conversion, with ``headbox``), ``images/*.jpg``. Every picture
-    comes from its own stream of random numbers, a function of seed, split and number, so that workers,
-    interruptions and the other pictures change nothing. An interrupted call goes on where it stopped.
+    Layout ``coco``: ``annotations/person_keypoints_{train,val}.json``, ``train/*.jpg``, ``val/*.jpg``;
+    ``mpii``: ``annotations/{train,valid}.json`` (the JSON conversion, with ``headbox``), ``images/*.jpg``.
+    Every picture comes from its own stream of random numbers, a function of seed, split and number, so that
+    workers, interruptions and other pictures change nothing. An interrupted call goes on where it stopped.
 
     Raises UserError for values out of range, too little disk space, or a folder that holds other data.
     """
@@ -114,7 +116,8 @@ def _check_own(path: Path, layout: str) -> None:
         return
     value = read_json(path, "annotation file")
     if layout == "coco":
-        own = isinstance(value, dict) and value.get("info", {}).get("description") == DESCRIPTION
+        info = value.get("info") if isinstance(value, dict) else None
+        own = isinstance(info, dict) and info.get("description") == DESCRIPTION
     else:
         own = isinstance(value, list) and all(str(row.get("image", "")).startswith("synth_") for row in value)
     if not own:
@@ -155,10 +158,11 @@ def make_chunk(task: Task) -> list[dict[str, Any]]:
 
 def _make_picture(task: Task, index: int) -> dict[str, Any]:
     scene = make_scene(stream(task.seed, task.split, index), DIFFICULTIES[task.difficulty])
-    done, data = cv2.imencode(".jpg", scene.picture, [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg_quality])
+    done, encoded = cv2.imencode(".jpg", scene.picture, [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg_quality])
     assert done
+    data = encoded.tobytes()
     file, number = _picture_name(task.layout, task.split, index)
-    _write_whole(task.root / file, data.tobytes())
+    _write_whole(task.root / file, data)
     height, width = scene.picture.shape[:2]
     rows = _PERSON_ROWS[task.layout](scene, number, Path(file).name)
     digest = hashlib.sha256(data).hexdigest()
