@@ -1,5 +1,7 @@
 """Kinds of error on poses made for each kind."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def truth_of(joints, image_ids, skeleton=COCO, areas=100.0**2, heads=np.nan):
     return Persons(
         name="made up",
         skeleton=skeleton,
-        pictures={int(i): Picture(None, 640, 480) for i in image_ids},
+        pictures={int(i): Picture(Path("none"), 640, 480) for i in image_ids},
         ids=np.arange(count),
         image_ids=np.asarray(image_ids),
         boxes=np.concatenate([low, high - low], axis=1).astype(np.float32),

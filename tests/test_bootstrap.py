@@ -26,10 +26,10 @@ def coco_of(data):
 def resampled(data, results, weights):
     """The data set and predictions with every image as often as drawn, each copy an image of its own."""
     new, new_results, next_image = {**data, "images": [], "annotations": []}, [], 1
-    by_image = {}
+    by_image: dict[int, list] = {}
     for annotation in data["annotations"]:
         by_image.setdefault(annotation["image_id"], []).append(annotation)
-    results_by_image = {}
+    results_by_image: dict[int, list] = {}
     for result in results:
         results_by_image.setdefault(result["image_id"], []).append(result)
     for image, times in zip(data["images"], weights, strict=True):
@@ -170,7 +170,7 @@ def test_intervals_cover_the_true_value_about_as_often_as_they_say():
     for _ in range(400):
         image, spread = rng.normal(0, 1), rng.normal(0, 0.7, 3)
         samples = np.broadcast_to(rng.normal(0, 1, 400), (3, 400))
-        result = seeds.estimate(image + spread, samples)
+        result = seeds.estimate((image + spread).tolist(), samples)
         covered += result.low < 0 < result.high
     assert 0.91 < covered / 400 < 0.99
 

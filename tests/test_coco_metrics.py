@@ -80,7 +80,8 @@ def test_the_truth_check_allows_for_more_persons_than_coco_counts():
                 "num_keypoints": 17,
             }
         )
-    coco.check_truth_scores_one(coco.index(data), *labelled(data), "data")
+    image_ids, joints = labelled(data)
+    coco.check_truth_scores_one(coco.index(data), image_ids, joints, "data")
 
 
 def test_annotations_without_keypoints_are_refused():

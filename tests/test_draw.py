@@ -42,7 +42,9 @@ def test_joints_far_outside_or_not_finite_do_not_break_it():
 def test_tile_and_sheet():
     image = np.full((80, 60, 3), 90, np.uint8)
     joints = np.concatenate([np.random.default_rng(0).uniform(20, 50, (17, 2)), np.ones((17, 1))], axis=1)
-    tile = draw.person_tile(image, np.array([10, 10, 40, 60]), joints, joints + [2, 0, 0], COCO, "best", 96)
+    tile = draw.person_tile(
+        image, np.array([10, 10, 40, 60]), joints, joints + np.array([2, 0, 0]), COCO, "best", 96
+    )
     assert tile.shape == (96, 96, 3)
     page = draw.sheet([[tile, tile], [tile]], gap=2)
     assert page.shape == (2 * 98 + 2, 2 * 98 + 2, 3)

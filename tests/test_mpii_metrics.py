@@ -17,7 +17,8 @@ def persons(count=1):
 
 def scores(truth, joints, heads, images=None):
     images = np.arange(len(truth)) if images is None else images
-    return dict(zip(mpii.FIGURES, mpii.figures(mpii.pack(truth, heads, images, joints)).tolist(), strict=True))
+    values = mpii.figures(mpii.pack(truth, heads, images, joints))
+    return dict(zip(mpii.FIGURES, values.tolist(), strict=True))
 
 
 def test_a_case_with_a_known_answer():

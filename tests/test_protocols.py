@@ -28,7 +28,7 @@ def test_a_gap_splits_into_single_steps_that_sum_to_it():
     values = {"paper": 70.0, "paper+shift": 70.6, "paper+shift-no-filter": 69.9, "shift-1": 70.2}
     rows = split_gap(values, "paper", "shift-1")
     assert [row["protocol"] for row in rows] == list(values)
-    changes = [row["change"] for row in rows]
+    changes = [float(row["change"]) for row in rows]
     assert changes == pytest.approx([0, 0.6, -0.7, 0.3]) and sum(changes) == pytest.approx(0.2)
     assert rows[2]["step"] == "no Gaussian filter"
     assert split_gap({"paper": 1.0}, "paper", "paper") == [

@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,8 +31,14 @@ from mspn.synth.truth import Truth, truth_of
 LEFT, RIGHT = COCO.joints.index("left_shoulder"), COCO.joints.index("right_shoulder")
 
 
-def make(root: Path, **changes) -> Path:
-    settings = {"layout": "coco", "difficulty": "plain", "seed": 5, "train_images": 4, "val_images": 2}
+def make(root: Path, **changes: Any) -> Path:
+    settings: dict[str, Any] = {
+        "layout": "coco",
+        "difficulty": "plain",
+        "seed": 5,
+        "train_images": 4,
+        "val_images": 2,
+    }
     make_dataset(root, **(settings | {"progress": False} | changes))
     return root
 
@@ -46,6 +53,12 @@ def scenes(difficulty: str, count: int) -> list[Scene]:
 
 
 def neutral(yaw: float, x: float = 100, occluder: tuple[int, int, int, int] | None = None) -> Truth:
+    truth = stand(yaw, x, occluder)
+    assert truth
+    return truth
+
+
+def stand(yaw: float, x: float, occluder: tuple[int, int, int, int] | None = None) -> Truth | None:
     """A person who stands upright with the arms off the body, 200 px tall, in a picture of 200 x 240."""
     angles = dict.fromkeys(ANGLES, 0.0) | {"left_arm_out": 55.0, "right_arm_out": 55.0}
     figure = pose_figure(Body(), angles, camera(yaw, 0))
@@ -55,9 +68,7 @@ def neutral(yaw: float, x: float = 100, occluder: tuple[int, int, int, int] | No
     if occluder:
         x0, y0, x1, y1 = occluder
         canvas.owner[y0:y1, x0:x1] = THING
-    truth = truth_of(canvas, 1, figure, drawing.flat, head_outline(drawing))
-    assert truth
-    return truth
+    return truth_of(canvas, 1, figure, drawing.flat, head_outline(drawing))
 
 
 def joint(truth: Truth, name: str) -> np.ndarray:
@@ -94,6 +105,7 @@ def test_a_lost_or_cut_picture_comes_back_the_same(tmp_path):
 def test_an_interrupted_call_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "_CHUNK", 2)
     whole = files_of(make(tmp_path / "whole", val_images=0))
+    make(tmp_path / "cut", val_images=0, seed=6)  # an older set in the same place
     drawn: list[object] = []
 
     def stop_at_fourth(*arguments) -> Scene:
@@ -131,7 +143,7 @@ def test_pycocotools_takes_it_and_finds_the_truth_perfect(tmp_path):
     assert evaluation.stats[0] == pytest.approx(1.0)
     for image in truth.loadImgs(truth.getImgIds()):
         picture = cv2.imread(str(root / "train" / image["file_name"]))
-        assert picture.shape[:2] == (image["height"], image["width"])
+        assert picture is not None and picture.shape[:2] == (image["height"], image["width"])
     for person in persons:
         if (
             person["area"] > 2000
@@ -184,6 +196,11 @@ def test_the_border_takes_the_label():
     assert joint(cut, "right_wrist")[2] == 2
     assert cut.box[0] + cut.box[2] == 200
     assert cut.mpii[MPII.joints.index("left_wrist"), 2] == 0
+
+
+def test_who_is_not_seen_at_all_is_not_there():
+    assert stand(0, x=-900) is None
+    assert stand(0, x=100, occluder=(0, 0, 200, 240)) is None
 
 
 def test_the_body_hides_its_far_side():
@@ -349,7 +366,8 @@ def test_the_command_makes_describes_and_draws(tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed["splits"]["train"]["images"] == 2
     assert json.loads((out / "dataset.json").read_text()) == printed
-    assert cv2.imread(str(sheet)).shape == (400, 1600, 3)
+    drawn = cv2.imread(str(sheet))
+    assert drawn is not None and drawn.shape == (400, 1600, 3)
     assert main(["synth", "--statistics", str(out)]) == 0
     assert "labelled persons per such image" in capsys.readouterr().out
 

@@ -1,6 +1,8 @@
 """Persons decoded per second, heat maps to joints, against a literal per-joint reference in OpenCV.
 
-The network is not part of the measure. Both run on one thread on the same random heat maps.
+The network is not part of the measure. Both run on one thread on the same heat maps: as a trained network
+gives them (a peak, sometimes a second, and noise), or with --noise nothing but noise, where no peak shortens
+the search.
 """
 
 import argparse
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--persons", type=int, default=128, help="heat maps decoded per pass (128)")
     parser.add_argument("--kernel", type=int, default=5, help="side of the Gaussian filter (5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="about how long each is measured (2)")
+    parser.add_argument("--noise", action="store_true", help="maps of nothing but noise")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    maps = np.random.default_rng(0).random((args.persons, 17, 64, 48), dtype=np.float32) * 255
+    maps = make_maps(args.persons, args.noise)
     tensor = torch.from_numpy(maps)
     batched = _rate(lambda: decode(tensor, args.kernel), args.persons, args.seconds)
     literal = _rate(lambda: reference(maps[:16], args.kernel), min(16, args.persons), args.seconds)
@@ -45,8 +48,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def make_maps(persons: int, noise: bool) -> np.ndarray:
+    """The released test code's rule by joint: maps (N, K, h, w) to (N, K, 3) input x, y and score."""
+    rng = np.random.default_rng(0)
+    if noise:
+        return rng.random((persons, 17, 64, 48), dtype=np.float32) * 255
+    shape = (persons, 17, 1, 1)
+    rows, columns = np.mgrid[:64, :48].astype(np.float32)
+    maps = rng.normal(0, 1, (persons, 17, 64, 48)).astype(np.float32) * rng.uniform(2, 8, shape)
+    for height, share in ((rng.uniform(60, 255, shape), 1.0), (rng.uniform(20, 150, shape), 0.3)):
+        y, x = rng.uniform(0, 63, shape), rng.uniform(0, 47, shape)
+        width = rng.uniform(1, 2.5, shape)
+        there = rng.random(shape) < share
+        maps += there * height * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * width**2))
+    return maps.astype(np.float32)
+
+
 def reference(maps: np.ndarray, kernel: int) -> np.ndarray:
-    """The released test code's rule, joint by joint: (N, K, h, w) to (N, K, 3) input x, y and score."""
+    """The released test code's rule by joint: maps (N, K, h, w) to input x, y and score (N, K, 3)."""
     n, k, _, _ = maps.shape
     return np.array([[_one_joint(maps[i, j], kernel) for j in range(k)] for i in range(n)])
 

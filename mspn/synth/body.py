@@ -141,17 +141,21 @@ def _limbs(d: Drawing) -> None:
                 depth = 0.5 * (z[f"{side}_{first}"] + z[f"{side}_{last}"]) + _BIAS[kind]
                 plans.append((depth, _limb(d, side, kind, covered, cloth, loose)))
         plans.append((z[f"{side}_ankle"] + _BIAS["foot"], [_stroke(d, side, "foot", look.shoes, 1.0)]))
+    middle = 0.5 * (z["thorax"] + z["pelvis"])
+    plans.append((middle - 0.011, [_neck(d)]))
     starts = np.array([stroke.start for stroke in d.strokes])
     ends = np.array([stroke.end for stroke in d.strokes])
     radii = np.array([stroke.radii for stroke in d.strokes])
     bulge = np.array([stroke.bulge for stroke in d.strokes])
     towards = radii.mean(axis=1, keepdims=True) * d.canvas.light
-    layers = [
-        fixed_point(
-            sweep(starts + shift * towards, ends + shift * towards, radii * share, bulge, 1.0 / share - 1.0)
-        )
-        for _, share, shift in _TONES
-    ]
+    count = len(_TONES)
+    share = np.repeat([tone[1] for tone in _TONES], len(starts))[:, None]
+    shift = np.repeat([tone[2] for tone in _TONES], len(starts))[:, None] * np.tile(towards, (count, 1))
+    starts, ends = np.tile(starts, (count, 1)) + shift, np.tile(ends, (count, 1)) + shift
+    outlines = sweep(
+        starts, ends, np.tile(radii, (count, 1)) * share, np.tile(bulge, count), 1.0 / share - 1.0
+    )
+    layers = fixed_point(outlines).reshape(count, -1, *outlines.shape[1:])  # (tones, strokes, 16, 2)
     for depth, numbers in plans:
         d.items.append((depth, lambda numbers=numbers: _draw_strokes(d, layers, numbers)))  # type: ignore[misc]
 
@@ -164,13 +168,20 @@ def _thumb(d: Drawing, side: str) -> int:
     return len(d.strokes) - 1
 
 
-def _draw_strokes(d: Drawing, layers: list[np.ndarray], numbers: list[int]) -> None:
+def _neck(d: Drawing) -> int:
+    radii = d.scale * (0.6 + 0.4 * d.figure.body.girth) * np.array(PROFILES["neck"])
+    end = 0.7 * d.flat["upper_neck"] + 0.3 * d.flat["head"]
+    d.strokes.append(Stroke(d.flat["thorax"], end, radii, darker(d.look.skin, 0.94), PART["neck"]))
+    return len(d.strokes) - 1
+
+
+def _draw_strokes(d: Drawing, layers: np.ndarray, numbers: list[int]) -> None:
     for number in numbers:
         stroke = d.strokes[number]
         outline = layers[0][number]
         d.canvas.polygon(outline, stroke.colour, stroke.part)
         for (value, _, _), layer in zip(_TONES, layers, strict=True):
-            d.canvas.shading(layer[number], value)
+            d.canvas.shading(layer[number], value, convex=True)  # near enough, as it is blurred
         if stroke.part in (PART["left_foot"], PART["right_foot"]) and d.scale > 90:
             sole = outline[8:13] if outline[2, 1] < outline[10, 1] else outline[:5]
             d.canvas.line(sole, d.look.sole, 0.008 * d.scale)
@@ -179,7 +190,7 @@ def _draw_strokes(d: Drawing, layers: list[np.ndarray], numbers: list[int]) -> N
 
 
 def _trunk(d: Drawing, torso: Torso, rng: np.random.Generator) -> None:
-    """Plan trunk, neck, head, hair and what the person wears there."""
+    """Plan trunk, head, hair and what the person wears there."""
     points, look = d.figure.points, d.look
     middle = 0.5 * float(points["thorax"][2] + points["pelvis"][2])
     if look.bottom in ("skirt", "dress"):
@@ -188,7 +199,6 @@ def _trunk(d: Drawing, torso: Torso, rng: np.random.Generator) -> None:
         d.items.append((depth, lambda: draw_skirt(d, torso)))
     else:
         d.items.append((middle - 0.02, lambda: draw_pelvis(d)))
-    d.items.append((middle - 0.011, lambda: _draw_neck(d)))
     chances = rng.random(64)
     d.items.append((middle, lambda: draw_top(d, torso, chances)))
     if look.backpack is not None:
@@ -198,12 +208,3 @@ def _trunk(d: Drawing, torso: Torso, rng: np.random.Generator) -> None:
     d.items.append((head + 0.03, lambda: draw_head(d)))
     away = float(d.figure.frames["head"][2, 2]) < 0
     d.items.append((head + 0.04 if away else middle - 0.012, lambda: draw_hanging_hair(d, away)))
-
-
-def _draw_neck(d: Drawing) -> None:
-    start, end = d.flat["thorax"], 0.7 * d.flat["upper_neck"] + 0.3 * d.flat["head"]
-    radii = d.scale * (0.6 + 0.4 * d.figure.body.girth) * np.array(PROFILES["neck"])
-    outline = sweep(start[None], end[None], radii[None])[0]
-    d.canvas.polygon(outline, d.look.skin, PART["neck"])
-    d.canvas.shading(outline, 162)  # the chin's shadow
-    d.canvas.shading(sweep(start[None], (0.6 * start + 0.4 * end)[None], 0.7 * radii[None])[0], 196)

@@ -83,8 +83,8 @@ class Canvas:
         size = 2 * max(1, round(softness)) + 1
         shade = cv2.blur(self.shade[region], (size, size))
         first = PARTS_PER_PERSON * self.who
-        others = cv2.bitwise_not(cv2.inRange(self.owner[region], first, first + PARTS_PER_PERSON - 1))
-        shade[others > 0] = NEUTRAL
+        own = cv2.inRange(self.owner[region], first, first + PARTS_PER_PERSON - 1)
+        np.copyto(shade, NEUTRAL, where=own == 0)
         picture = self.picture[region]
         cv2.multiply(picture, cv2.merge((shade, shade, shade)), dst=picture, scale=1.0 / NEUTRAL)
         self.shade[region] = NEUTRAL
@@ -137,11 +137,11 @@ _CAP = np.array(((0.72, 0.69), (0.0, 1.0), (-0.72, 0.69)))  # sideways, outwards
 
 def sweep(
     starts: np.ndarray, ends: np.ndarray, radii: np.ndarray, bulge: np.ndarray | float = 1.0,
-    reach: float = 0.0,
+    reach: np.ndarray | float = 0.0,
 ) -> np.ndarray:  # fmt: skip
     """(n, 16, 2) outlines of limbs from ``starts`` to ``ends`` (n, 2), of (n, 5) radii, with round ends.
 
-    ``bulge`` (n, 1), from 0 to 1, flattens the far end; ``reach`` lengthens both ends, in radii.
+    ``bulge``, from 0 to 1, flattens the far end; ``reach`` lengthens both ends, in radii; (n, 1) or a number.
     """
     along = ends - starts
     length = np.sqrt((along * along).sum(axis=1, keepdims=True))
@@ -149,8 +149,7 @@ def sweep(
     normal = np.stack((-unit[:, 1], unit[:, 0]), axis=1)
     offset = normal[:, None] * radii[:, :, None]
     first, last = radii[:, :1], radii[:, -1:]
-    if reach:
-        starts, ends = starts - reach * first * unit, ends + reach * last * unit
+    starts, ends = starts - reach * first * unit, ends + reach * last * unit
     spine = starts[:, None] + STATIONS[None, :, None] * (ends - starts)[:, None]
     side = _CAP[:, :1] * normal[:, None]  # from +normal to -normal
     out = _CAP[:, 1:] * unit[:, None]

@@ -41,7 +41,7 @@ DIFFICULTIES = {
     "plain": Difficulty(),
     "hard": Difficulty(
         persons=(1, 9),
-        height=(0.26, 1.15),
+        height=(0.32, 1.15),
         near=0.3,
         near_height=(1.2, 2.4),
         spread=1.6,

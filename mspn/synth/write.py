@@ -67,6 +67,9 @@ def make_dataset(
     """
     root = Path(root)
     _check(root, layout, difficulty, seed, train_images, val_images, workers)
+    # An older set's annotations must not stand beside new pictures, should this call be interrupted.
+    for file in (root / "dataset.json", *(_annotation_file(root, layout, split) for split in SPLITS)):
+        file.unlink(missing_ok=True)
     for split, count in zip(SPLITS, (train_images, val_images), strict=True):
         tasks = [
             Task(root, layout, difficulty, seed, split, start, min(start + _CHUNK, count))
