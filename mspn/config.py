@@ -83,7 +83,7 @@ class Recipe(_Strict):
     warmup_iterations: int = Field(default=0, ge=0)
     warmup_factor: float = Field(default=0.1, gt=0, le=1)
     weight_decay: float = Field(default=1e-5, ge=0)
-    augmentation: Literal["paper", "released", "mpii"] = "paper"
+    augmentation: Literal["paper", "released", "mpii", "none"] = "paper"
     precision: Literal["fp32", "bf16"] = "fp32"
     ema: float | None = Field(default=None, gt=0, lt=1)
 

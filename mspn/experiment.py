@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mspn.config import Recipe, Scale, SynthData, load_scale
+from mspn.config import CocoData, DetectionFile, Recipe, Scale, SynthData, load_scale
 from mspn.errors import UserError
 from mspn.fingerprint import fingerprint
 from mspn.grid import DATA, GRID, SUPERVISIONS, Run, load_grid
@@ -99,6 +99,54 @@ class Experiment:
         """Where a training's checkpoints lie: apart from its results, which Snakemake deletes on failure."""
         return self.results / "checkpoints" / self.training_id(run, seed)
 
+    def trainings(self) -> dict[str, tuple[Run, int]]:
+        """Every training once, by its id: the first run that asks for it, and the seed."""
+        found: dict[str, tuple[Run, int]] = {}
+        for run in self.trained:
+            for seed in self.scale.seeds:
+                found.setdefault(self.training_id(run, seed), (run, seed))
+        return found
+
+    def training(self, training_id: str) -> tuple[Run, int]:
+        """The run and seed of a training; UserError if the configuration has none of that id (any more)."""
+        found = self.trainings()
+        if training_id not in found:
+            raise UserError(
+                f"no training {training_id!r} at scale {self.scale.name}: the configuration or the code that "
+                f"decides it has changed; there are: {', '.join(found)}"
+            )
+        return found[training_id]
+
+    def evaluations(self) -> list[tuple[Run, int, str]]:
+        """Every evaluation of the grid: run, seed, detector."""
+        return [
+            (run, seed, detector)
+            for run in self.grid.values()
+            for seed in self.scale.seeds
+            for detector in self.detectors(run)
+        ]
+
+    def networks(self) -> list[str]:
+        """The networks that the runs use, each once."""
+        return list(dict.fromkeys(run.network for run in self.trained))
+
+    def network_modules(self) -> list[str]:
+        """The modules that hold those networks' constructors, sorted."""
+        return sorted({network_spec(name)[0].split(":")[0] for name in self.networks()})
+
+    def annotation_files(self, dataset: str, split: Literal["train", "val"]) -> list[Path]:
+        """The annotation files that a split of a real data set is read from."""
+        data = self.scale.datasets[dataset]  # type: ignore[index]
+        name = data.train if split == "train" else data.val  # type: ignore[union-attr]
+        if isinstance(data, CocoData):
+            return [data.root / "annotations" / f"person_keypoints_{name}.json"]
+        return [self.data_folder(dataset) / "annotations" / f"{name}.json"]
+
+    def detection_files(self, detector: str) -> list[Path]:
+        """The file that a detector reads, if it reads one."""
+        chosen = self.scale.detectors[detector]
+        return [chosen.path] if isinstance(chosen, DetectionFile) else []
+
     def evaluation_folder(self, run: Run, seed: int, detector: str) -> Path:
         """Where a run's predictions and metrics on one detector's boxes lie."""
         return self.results / "runs" / run.run / f"seed-{seed}" / detector
@@ -119,7 +167,14 @@ class Experiment:
 
 
 # What a training's result depends on besides its network; the loop that only logs and saves is not in it.
-TRAINING_CODE = ("mspn.losses", "mspn.targets", "mspn.optimisation", "mspn.data.augment", "mspn.data.batches")
+TRAINING_CODE = (
+    "mspn.losses",
+    "mspn.targets",
+    "mspn.optimisation",
+    "mspn.data.augment",
+    "mspn.data.batches",
+    "mspn.data.store",
+)
 
 
 def load_experiment(scale: str, grid: Path = GRID) -> Experiment:

@@ -18,6 +18,7 @@ _NEUTRAL = {
     "mspn.errors",
     "mspn.experiment",
     "mspn.files",
+    "mspn.fingerprint",
     "mspn.grid",
     "mspn.networks.table",
 }

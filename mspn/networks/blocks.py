@@ -89,6 +89,8 @@ def initialise(network: nn.Module, heads: Sequence[nn.Module] = ()) -> None:
     heat maps: normal with standard deviation 0.001, so that a training starts near the empty heat map (as
     Simple Baseline's and HRNet's released code). Heads that end in batch norm, MSPN's, need no such rule.
     """
+    if any(parameter.is_meta for parameter in network.parameters()):
+        return  # shapes only; torch would load its compiler, seconds, to fill nothing
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

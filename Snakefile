@@ -1,0 +1,27 @@
+# From data set to report: `snakemake --cores` runs the demo scale, `--config scale=NAME` another one.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/flops.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output.page,
+
+
+onsuccess:
+    print(f"The report: {rules.report.output.page}")
+
+
+onerror:
+    print(f"Failed. The logs lie in {LOGS}; run the same command again to go on.")
+    print(*explain_files(LOGS, ".snakemake/log", ".snakemake/slurm_logs", since=STARTED), sep="\n")

@@ -1,0 +1,221 @@
+"""What a SLURM cluster has, asked of the cluster itself, and the Snakemake profile that fits it."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mspn.errors import UserError
+
+WARNING_S = 120  # how long before its time is up a training is told to save
+DAY_MIN = 1440
+# The SLURM executor looks at its jobs' states at least every 180 s.
+LONGEST_LOOK_S = 180
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One partition. Numbers are its largest node's; ``gpus`` counts by type, untyped ones as ``""``."""
+
+    partition: str
+    accounting: bool
+    min_job_age_s: int
+    select: str
+    gpus: dict[str, int]
+    memory_mb: int
+    cpus: int
+    time_limit_min: int | None
+
+    @property
+    def status_command(self) -> str:
+        """The command that can tell a job's state here."""
+        return "sacct" if self.accounting else "squeue"
+
+
+def _ask(*words: str) -> str:
+    if shutil.which(words[0]) is None:
+        raise UserError(
+            f"{words[0]}: no such command; run this where jobs are submitted (a login node with SLURM)"
+        )
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"{' '.join(words)}: no answer in 60 s; is the controller up (scontrol ping)?"
+        ) from None
+    if done.returncode:
+        raise UserError(f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def ask_cluster(partition: str) -> Cluster:
+    """Ask ``scontrol`` and ``sinfo``; UserError where there is no SLURM or no such partition."""
+    config = dict(re.findall(r"^(\w+)\s*= *(.*?)\s*$", _ask("scontrol", "show", "config"), re.MULTILINE))
+    rows = [line.split("|") for line in _ask("sinfo", "-h", "-o", "%R|%G|%m|%c|%l").splitlines()]
+    nodes = [row for row in rows if row[0] == partition]
+    if not nodes:
+        there = ", ".join(sorted({row[0] for row in rows}))
+        raise UserError(f"--partition {partition}: the cluster has no such partition; there are: {there}")
+    best = max(nodes, key=lambda row: (sum(parse_gpus(row[1]).values()), int(row[2].rstrip("+"))))
+    return Cluster(
+        partition=partition,
+        accounting=config.get("AccountingStorageType", "").endswith("slurmdbd")
+        and _answers("sacct", "-X", "-n"),
+        min_job_age_s=int(re.split(r"\D", config.get("MinJobAge", "300"))[0]),
+        select=config.get("SelectType", "").removeprefix("select/"),
+        gpus=parse_gpus(best[1]),
+        memory_mb=int(best[2].rstrip("+")),
+        cpus=int(best[3].rstrip("+")),
+        time_limit_min=parse_minutes(best[4]),
+    )
+
+
+def _answers(*words: str) -> bool:
+    """Whether a command works here: `sacct` may be installed on a cluster that keeps no accounting."""
+    try:
+        _ask(*words)
+    except UserError:
+        return False
+    return True
+
+
+def parse_gpus(gres: str) -> dict[str, int]:
+    """GPUs by type in ``sinfo``'s words: ``gpu:a100:8(S:0-1),nic:2`` is {"a100": 8}."""
+    found: dict[str, int] = {}
+    for entry in re.sub(r"\([^)]*\)", "", gres).split(","):
+        match = re.fullmatch(r"gpu(?::([A-Za-z_][\w.-]*))?(?::(\d+))?", entry)
+        if match:
+            found[match[1] or ""] = found.get(match[1] or "", 0) + int(match[2] or 1)
+    return found
+
+
+def parse_minutes(limit: str) -> int | None:
+    """SLURM's ``[days-]hours:minutes:seconds`` or ``minutes:seconds`` in minutes; None without a limit."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit.strip())
+    if not match:
+        return None
+    days, hours, minutes, _ = (int(part or 0) for part in match.groups())
+    return days * DAY_MIN + hours * 60 + minutes
+
+
+def slurm_profile(cluster: Cluster, account: str | None, gpus: int) -> str:
+    """The profile's text. Raises UserError where the cluster cannot give what is asked for."""
+    have = sum(cluster.gpus.values())
+    if gpus > have:
+        raise UserError(
+            f"--gpus {gpus}: a node of partition {cluster.partition} has {have or 'no'} GPUs; choose "
+            "another partition, "
+            "or --gpus 0 to train on CPUs"
+        )
+    if account and not cluster.accounting:
+        raise UserError(f"--account {account}: this cluster keeps no accounting; leave --account out")
+    runtime = min(DAY_MIN, cluster.time_limit_min or DAY_MIN)
+    # A training gets its GPUs' share of the node; without GPUs, a small one's needs.
+    memory = int(cluster.memory_mb * 0.9 * gpus / have) if gpus else min(16000, cluster.memory_mb * 9 // 10)
+    cores = max(1, cluster.cpus * gpus // have) if gpus else min(8, cluster.cpus)
+    one = {"gpu": 1} if gpus else {}
+    train: dict[str, object] = {
+        **gpu_request(cluster, gpus),
+        "mem_mb": memory,
+        "runtime": runtime,
+        "slurm_extra": f"'--signal=USR1@{WARNING_S}'",
+    }
+    small = {"mem_mb": min(16000, memory), "runtime": min(240, runtime)}
+    evaluate = {**gpu_request(cluster, sum(one.values())), **small}
+    return "\n".join(
+        [
+            f"# Partition {cluster.partition}: {describe(cluster)}",
+            *(f"# {line}" for line in remarks(cluster)),
+            "executor: slurm",
+            "jobs: 100",
+            "keep-going: true",
+            "rerun-incomplete: true",
+            "latency-wait: 60",
+            f"retries: {max(5, -(-5 * DAY_MIN // runtime))}",
+            f"slurm-status-command: {cluster.status_command}",
+            *([] if cluster.accounting else ["slurm-no-account: true"]),
+            "slurm-requeue: true",
+            f"slurm-init-seconds-before-status-checks: {min(40, max(2, cluster.min_job_age_s // 4))}",
+            "default-resources:",
+            f"  slurm_partition: {cluster.partition}",
+            *([f"  slurm_account: {account}"] if account else []),
+            f"  runtime: {min(60, runtime)}",
+            f"  mem_mb: {min(8000, memory)}",
+            "set-resources:",
+            f"  train: {_inline(train)}",
+            f"  evaluate: {_inline(evaluate)}",
+            f"  latency: {_inline(evaluate)}",
+            f"  crops: {_inline(small)}",
+            "set-threads:",
+            f"  train: {cores}",
+            f"  evaluate: {min(8, cores)}",
+            f"  crops: {min(16, cluster.cpus)}",
+            "",
+        ]
+    )
+
+
+def gpu_request(cluster: Cluster, gpus: int) -> dict[str, object]:
+    """The resource that asks for GPUs here: ``--gpus`` is known to clusters that select by cons_tres only."""
+    if not gpus:
+        return {}
+    return {"gpu": gpus} if cluster.select == "cons_tres" else {"gres": f"gpu:{gpus}"}
+
+
+def _inline(values: Mapping[str, object]) -> str:
+    text = ", ".join(
+        f'{key}: "{value}"' if isinstance(value, str) else f"{key}: {value}" for key, value in values.items()
+    )
+    return "{" + text + "}"
+
+
+def describe(cluster: Cluster) -> str:
+    """A line on the partition's largest node."""
+    gpus = ", ".join(f"{number} GPUs {kind}".rstrip() for kind, number in cluster.gpus.items()) or "no GPUs"
+    limit = f"{cluster.time_limit_min} min" if cluster.time_limit_min else "no time limit"
+    return f"{cluster.cpus} cores, {cluster.memory_mb} MB, {gpus} a node; {limit}"
+
+
+def remarks(cluster: Cluster) -> list[str]:
+    """What to know about running here."""
+    lines = []
+    if not cluster.accounting:
+        lines.append("No accounting here: job states are asked of squeue.")
+        if cluster.min_job_age_s <= LONGEST_LOOK_S:
+            lines.append(
+                f"squeue forgets a job after MinJobAge = {cluster.min_job_age_s} s, and the longest pause "
+                "between two looks is "
+                f"{LONGEST_LOOK_S} s: a job's end may be missed; ask for a longer MinJobAge."
+            )
+    if cluster.select != "cons_tres" and cluster.gpus:
+        lines.append(f"SelectType {cluster.select} does not know --gpus: GPUs are asked for by gres.")
+    return lines
+
+
+def local_profile(gpus: int, cores: int) -> str:
+    """The profile of one machine with so many GPUs and cores."""
+    part = max(1, cores // max(1, gpus))
+    lines = ["cores: all", "keep-going: true", "rerun-incomplete: true", "retries: 1"]
+    if gpus:
+        lines += [
+            f"resources: {{gpu: {gpus}}}",
+            "set-resources:",
+            "  train: {gpu: 1, gpu_share: 1}",
+            "  evaluate: {gpu: 1, gpu_share: 1}",
+            "  latency: {gpu: 1}",
+        ]
+    threads = ["set-threads:", f"  train: {part}", f"  evaluate: {min(4, part)}"]
+    return "\n".join([f"# {cores} cores, {gpus or 'no'} GPUs", *lines, *(threads if gpus else []), ""])
+
+
+def write_profile(folder: Path, text: str) -> Path:
+    """Write ``config.yaml`` into a profile's folder; UserError where a different one is there already."""
+    from mspn.files import write_text
+
+    path = folder / "config.yaml"
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise UserError(f"{path} is there already and differs; remove it or choose another --out")
+    write_text(path, text)
+    return path

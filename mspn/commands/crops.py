@@ -1,0 +1,77 @@
+"""Make a crop store: each training person's surroundings, cut once, so that training decodes no pictures.
+
+An interrupted making goes on where it stopped when called again. The store's size is estimated and the disk
+checked before it starts. Afterwards the mean difference to crops straight from the pictures is measured.
+"""
+
+import argparse
+import os
+
+HELP = "make the crop store that training reads"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to make, and how."""
+    parser.add_argument("--scale", default="demo", help="the scale (default: %(default)s)")
+    parser.add_argument("--dataset", required=True, choices=("coco", "external", "mpii"))
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument(
+        "--run", dest="run_name", metavar="RUN", help="a run of the grid, for its input size at this scale"
+    )
+    size.add_argument("--input", metavar="HxW", help="the input size in pixels, such as 256x192")
+    parser.add_argument(
+        "--form", choices=("raw", "jpeg"), default="raw", help="pixels, or smaller and slower"
+    )
+    parser.add_argument(
+        "--oversampling",
+        type=float,
+        help="stored pixels for each input pixel when the input shows just the box (default: 2)",
+    )
+    parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="threads")
+    parser.add_argument("--estimate", action="store_true", help="say how large the store would be, and stop")
+    parser.add_argument(
+        "--verify", action="store_true", help="hash every file of a store that is there, and stop"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make, estimate or verify the store."""
+    from mspn.config import parse_size
+    from mspn.data.crops import OVERSAMPLING, SERVED, estimate, layout, make_store
+    from mspn.data.load import load_split
+    from mspn.data.store import mean_difference, open_store, verify_store
+    from mspn.errors import UserError
+    from mspn.experiment import load_experiment
+    from mspn.files import write_json
+
+    experiment = load_experiment(args.scale)
+    try:
+        size = (
+            experiment.input_size(experiment.run(args.run_name)) if args.run_name else parse_size(args.input)
+        )
+    except ValueError as error:
+        raise UserError(f"--input: {error}") from None
+    if args.dataset not in experiment.scale.datasets:
+        raise UserError(f"scale {args.scale}: no data set {args.dataset}")
+    folder = experiment.results / "crops" / f"{args.dataset}-{size[0]}x{size[1]}"
+    if args.verify:
+        manifest = verify_store(folder)
+        print(f"{folder}: whole, {manifest['persons']} persons, {manifest['bytes'] / 1e6:.1f} MB")
+        return 0
+    data = experiment.scale.datasets[args.dataset]
+    persons = load_split(data, experiment.data_folder(args.dataset), "train")
+    oversampling = args.oversampling or OVERSAMPLING
+    expected = estimate(layout(persons, size, oversampling), args.form)
+    print(f"{folder}: {len(persons)} persons, about {expected / 1e6:.1f} MB as {args.form}")
+    if args.estimate:
+        return 0
+    manifest = make_store(folder, persons, size, args.form, oversampling, args.workers)
+    store = open_store(folder, persons, size)
+    differences = {
+        name: mean_difference(store, persons, size, name) for name in SERVED[persons.skeleton.name]
+    }
+    write_json(folder / "difference.json", {"mean_grey_levels_of_255": differences})
+    print(f"{folder}: {manifest['bytes'] / 1e6:.1f} MB; mean difference to the exact path, of 255 levels:")
+    for name, value in differences.items():
+        print(f"  {name}: {value:.3f}")
+    return 0

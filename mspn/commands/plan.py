@@ -1,0 +1,111 @@
+"""The cost of a scale before it is spent: jobs, GPU hours, wall time, disk; which tables a budget buys.
+
+    mspn plan --scale paper --gpus 16 --gpu h100 --budget-hours 2000
+
+Trainings whose weights are there already cost nothing. Speeds come from `mspn bench train` where it has been
+run on such a GPU (results/bench/train.json), else from FLOPs, with the assumption printed.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+HELP = "jobs, GPU hours, wall time and disk of a scale, before they are spent"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The scale, the machine, and the budget."""
+    from mspn.costs import PEAKS, SHARE, THROUGHPUT
+
+    add = parser.add_argument
+    add("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
+    add("--gpus", type=int, default=8, metavar="N", help="GPUs at hand (default: 8)")
+    add("--gpus-each", type=int, default=1, metavar="N", help="GPUs of one training (default: 1)")
+    add(
+        "--gpu",
+        default="a100",
+        choices=sorted(PEAKS),
+        help="their kind, where nothing was measured (default: a100)",
+    )
+    add(
+        "--share",
+        type=float,
+        default=SHARE,
+        help=f"the share of its peak that training reaches, where nothing was measured (default: {SHARE})",
+    )
+    add("--budget-hours", type=float, metavar="H", help="GPU hours to spend: which tables do they buy?")
+    add(
+        "--bench",
+        type=Path,
+        default=THROUGHPUT,
+        metavar="FILE",
+        help=f"measured speeds (default: {THROUGHPUT})",
+    )
+    add("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan and print."""
+    import json
+
+    from mspn.experiment import load_experiment
+    from mspn.plan import make_plan
+
+    plan = make_plan(
+        load_experiment(args.scale),
+        gpus=args.gpus,
+        gpus_each=args.gpus_each,
+        gpu=args.gpu,
+        share=args.share,
+        budget=args.budget_hours,
+        bench=args.bench,
+    )
+    print(json.dumps(plan, indent=1) if args.json else describe(plan))
+    return 0
+
+
+def describe(plan: dict[str, Any]) -> str:
+    """The plan for people."""
+    jobs = ", ".join(f"{number} {rule}" for rule, number in plan["jobs"].items())
+    hours, longest = plan["gpu_hours"], plan["longest_training"]
+    lines = [
+        f"Scale {plan['scale']}: {sum(plan['jobs'].values())} jobs ({jobs}); "
+        f"{plan['trainings_to_do']} trainings to do, {plan['trainings_done']} done",
+        f"Speed: {plan['speed']}",
+        f"GPU hours: {sum(hours.values()):,.1f} (training {hours['train']:,.1f}, evaluation "
+        f"{hours['evaluate']:,.1f})",
+    ]
+    if longest:
+        lines.append(
+            f"Longest training: {longest['training']}, {longest['hours']:,.1f} h on {plan['gpus_each']} GPUs"
+        )
+    lines += [
+        f"Critical path: {plan['critical_path_h']:,.1f} h; wall time on {plan['gpus']} GPUs: "
+        f"{plan['wall_h']:,.1f} h",
+        "",
+        "GPUs   wall time (h)   efficiency",
+        *(
+            f"{row['gpus']:4d}   {row['wall_h']:13,.1f}   {row['efficiency']:10.0%}"
+            for row in plan["scaling"]
+        ),
+        "",
+        "Disk (GB): "
+        + ", ".join(f"{kind} {size:,.1f}" for kind, size in plan["disk_gb"].items() if size)
+        + f"; together {sum(plan['disk_gb'].values()):,.1f}",
+        "",
+        "Tables, cheapest first (GPU hours that each adds, and the bill so far):",
+    ]
+    for table in plan["tables"]:
+        fits = (
+            "" if plan["budget_h"] is None else "  bought" if table["affordable"] else "  beyond the budget"
+        )
+        lines.append(
+            f"  Table {table['table']}: {table['gpu_hours']:9,.1f} {table['total_gpu_hours']:10,.1f}{fits}  "
+            f"({', '.join(table['runs'])})"
+        )
+    left = [
+        "Not counted: the time in queues, of the CPU's jobs, and of batches that wait for data. Sizes of "
+        "data sets that",
+        "are not read here are the usual ones; several GPUs are taken to share a training without loss.",
+    ]
+    return "\n".join([*lines, "", *left])

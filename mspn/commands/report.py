@@ -1,0 +1,91 @@
+"""Make a scale's report, compare two, pack the evidence, check a pack.
+
+mspn report make --scale demo             tables, figures, claims and the page, in reports/demo
+mspn report diff A B [--tolerance FILE]    compare two reports cell by cell; "paper" is the printed figures
+mspn report bundle --scale demo            one archive with results, configs, logs, environment and page
+mspn report verify ARCHIVE                 check an archive, or a folder unpacked from one
+mspn report stages --scale demo            one person's heat maps, stage by stage, for Figure 4 (needs torch)
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+HELP = "tables, figures, claims and one page; compare, pack and verify reports"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The sub-verbs, each with its arguments."""
+    verbs = parser.add_subparsers(required=True, dest="verb", metavar="VERB", title="verbs")
+    make = verbs.add_parser("make", help="write reports/SCALE from the results there are")
+    make.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
+    make.add_argument("--out", type=Path, help="folder to write (default: reports/SCALE)")
+    diff = verbs.add_parser("diff", help="compare two reports cell by cell; exit code 1 beyond the tolerance")
+    diff.add_argument("a", help="a report's folder, or the word paper")
+    diff.add_argument("b", help="a report's folder, or the word paper")
+    diff.add_argument("--tolerance", type=Path, help="YAML file of tolerances (default: none at all)")
+    diff.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    bundle = verbs.add_parser("bundle", help="pack the evidence of a scale into one archive")
+    bundle.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
+    bundle.add_argument("--out", type=Path, help="archive to write (default: reports/SCALE/evidence.zip)")
+    verify = verbs.add_parser(
+        "verify", help="check an archive against its manifest; exit code 1 on any difference"
+    )
+    verify.add_argument("archive", type=Path, help="the .zip, or a folder unpacked from it")
+    verify.add_argument("--json", action="store_true", help="print what was found as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the sub-verb."""
+    return {"make": _make, "diff": _diff, "bundle": _bundle, "verify": _verify}[args.verb](args)
+
+
+def _make(args: argparse.Namespace) -> int:
+    from mspn.experiment import load_experiment
+    from mspn.report.page import make_report
+
+    experiment = load_experiment(args.scale)
+    report = make_report(experiment, args.out or experiment.reports)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in report.verdicts.items() if count)
+    print(f"{report.page}: {report.cells} cells; claims: {counts}")
+    return 0
+
+
+def _diff(args: argparse.Namespace) -> int:
+    from mspn.report.diff import compare, load_tolerances, print_comparison
+
+    comparison = compare(args.a, args.b, load_tolerances(args.tolerance))
+    if args.json:
+        print(json.dumps(comparison.as_json(), indent=1))
+    else:
+        print_comparison(comparison, sys.stdout)
+    return 1 if comparison.failed else 0
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    from mspn.experiment import load_experiment
+    from mspn.report.bundle import write_bundle
+
+    experiment = load_experiment(args.scale)
+    path = args.out or experiment.reports / "evidence.zip"
+    files, digest = write_bundle(experiment, path)
+    print(f"{path}: {files} files, {path.stat().st_size / 2**20:.1f} MiB, sha256 {digest}")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from mspn.report.bundle import verify
+
+    findings = verify(args.archive)
+    if args.json:
+        print(json.dumps(findings, indent=1))
+    else:
+        for kind in ("changed", "missing", "extra", "damaged"):
+            for name in findings[kind]:
+                print(f"{kind}: {name}")
+        bad = sum(len(findings[kind]) for kind in ("changed", "missing", "extra", "damaged"))
+        print(
+            f"{args.archive}: {findings['files']} files, {'all as packed' if not bad else f'{bad} not as packed'}"
+        )
+    return 1 if any(findings[kind] for kind in ("changed", "missing", "extra", "damaged")) else 0

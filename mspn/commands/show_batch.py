@@ -1,0 +1,49 @@
+"""Write a sheet of augmented training samples for a person to look at.
+
+Each sample is shown twice: the crop with its joints and limbs (left blue, right orange, middle white; a
+hidden joint is a ring), and the crop under its targets, all joints at once: the coarsest kernel of the
+run's supervision in red, the finest in green.
+"""
+
+import argparse
+from pathlib import Path
+
+HELP = "write a sheet of augmented crops with joints and targets"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which samples, and where to."""
+    parser.add_argument("--scale", default="demo", help="the scale (default: %(default)s)")
+    parser.add_argument("--run", dest="run_name", metavar="RUN", required=True, help="a run of the grid")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png or .jpg to write")
+    parser.add_argument("--samples", type=int, default=24, help="how many (default: %(default)s)")
+    parser.add_argument("--start", type=int, default=0, help="skip this many sheets (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--augmentation", choices=("paper", "released", "mpii", "none"), help="not the run's own"
+    )
+    parser.add_argument("--crops", choices=("store", "exact"), default="exact", help="where crops come from")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw the sheet."""
+    from mspn.data.load import load_training
+    from mspn.data.sheet import draw_sheet
+    from mspn.errors import UserError
+    from mspn.experiment import load_experiment
+    from mspn.files import atomic
+    from mspn.grid import SUPERVISIONS
+
+    if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"--out {args.out}: a name that ends in .png or .jpg")
+    experiment = load_experiment(args.scale)
+    chosen = experiment.run(args.run_name)
+    kernels = SUPERVISIONS[chosen.supervision or "ctf"][2]
+    size = experiment.input_size(chosen)
+    augmentation = args.augmentation or experiment.recipe(chosen).augmentation
+    persons, store = load_training(experiment, chosen, size, augmentation, use_store=args.crops == "store")
+    image = draw_sheet(persons, size, augmentation, kernels, args.seed, args.samples, args.start, store)
+    with atomic(args.out) as temporary:
+        temporary.write_bytes(image(args.out.suffix.lower()))
+    print(f"{args.out}: {args.samples} samples of {persons.name}, recipe {augmentation}, crops {args.crops}")
+    return 0

@@ -1,0 +1,217 @@
+"""COCO's keypoint annotations, 2014 with minival and 2017, as Persons.
+
+A split is a name such as ``train2017``: ``annotations/person_keypoints_{name}.json`` and the pictures'
+folder. Splits combine with + and -: COCO 2014's training split is ``train2014+val2014-minival2014``. A split
+that has no annotation file of its own may be a list of image ids, one a line, in ``annotations/{name}.txt``:
+those images of val2014 (minival2014 is distributed so).
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mspn.data.notes import Notes
+from mspn.data.persons import Persons, Picture
+from mspn.errors import UserError
+from mspn.files import read_json
+from mspn.skeletons import COCO
+
+PERSON = 1  # the category's id
+# The released code means to leave this image out (it compares a string to an int); the protocol does.
+LEFT_OUT_IMAGES = {366379}
+_IDS_FROM = "val2014"  # what a list of ids selects from
+
+
+def read_annotations(root: Path, split: str) -> dict[str, Any]:
+    """COCO's ``images``, ``annotations`` and ``categories`` of a split or a combination of splits.
+
+    Raises UserError naming the file where it is missing or not in COCO's form, or an image is there twice.
+    """
+    root = Path(root)
+    if _annotation_file(root, split).exists():
+        return _read_one(root, split)
+    first, *rest = re.split(r"([+-])", split)
+    result = _read_one(root, first.strip())
+    for sign, name in zip(rest[::2], rest[1::2], strict=True):
+        if sign == "+":
+            more = _read_one(root, name.strip())
+            for key in ("images", "annotations"):
+                result[key] = result[key] + more[key]
+        else:
+            result = _select(result, _image_ids(root, name.strip()), keep=False)
+    return result
+
+
+def has_split(root: Path, split: str) -> bool:
+    """Whether the files of a split or a combination are there, without reading them."""
+    if _annotation_file(root, split).exists():
+        return True
+
+    def there(name: str) -> bool:
+        from_ids = _ids_file(root, name).exists() and _annotation_file(root, _IDS_FROM).exists()
+        return from_ids or _annotation_file(root, name).exists()
+
+    return all(there(name.strip()) for name in re.split(r"[+-]", split))
+
+
+def _annotation_file(root: Path, name: str) -> Path:
+    return root / "annotations" / f"person_keypoints_{name}.json"
+
+
+def _ids_file(root: Path, name: str) -> Path:
+    return root / "annotations" / f"{name}.txt"
+
+
+def _read_one(root: Path, name: str) -> dict[str, Any]:
+    path = _annotation_file(root, name)
+    if not path.exists() and _ids_file(root, name).exists():
+        return _select(_read_one(root, _IDS_FROM), _image_ids(root, name), keep=True)
+    value = read_json(path, "annotation file")
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(value, dict) or not isinstance(value.get(key), list):
+            raise UserError(f"{path}: no list {key!r}; expected COCO's keypoint annotations")
+    return {key: value[key] for key in ("images", "annotations", "categories")}
+
+
+def _image_ids(root: Path, name: str) -> set[int]:
+    path = _ids_file(root, name)
+    if _annotation_file(root, name).exists():
+        return {image["id"] for image in _read_one(root, name)["images"]}
+    if not path.exists():
+        raise UserError(f"{path}: no such list of image ids, nor {_annotation_file(root, name)}")
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    for number, line in enumerate(lines, start=1):
+        if not line.isdigit():
+            raise UserError(f"{path}, line {number}: {line!r} is not an image id")
+    return {int(line) for line in lines}
+
+
+def _select(value: dict[str, Any], ids: set[int], keep: bool) -> dict[str, Any]:
+    return {
+        "images": [image for image in value["images"] if (image["id"] in ids) == keep],
+        "annotations": [a for a in value["annotations"] if (a["image_id"] in ids) == keep],
+        "categories": value["categories"],
+    }
+
+
+def read_coco(root: Path, split: str, check_pictures: bool = True) -> Persons:
+    """The split's persons: category 1, not crowd, with at least one labelled joint (protocol "Data").
+
+    Left out, with a count in the log: image 366379, and persons whose box has no area. UserError names the
+    entry: a picture missing (unless ``check_pictures`` is False), an id twice, an unknown image, a list of
+    the wrong length, a number that is none.
+    """
+    root = Path(root)
+    value = read_annotations(root, split)
+    place = f"{root}, {split}"
+    notes = Notes(place)
+    pictures = _read_pictures(root, split, value["images"], place, notes)
+    if check_pictures:
+        require_pictures(list(pictures.values()), place)
+    kept = _keep(value["annotations"], pictures, place, notes)
+    notes.log()
+    if not kept:
+        raise UserError(
+            f"{place}: no person with a labelled joint among {len(value['annotations'])} annotations"
+        )
+    joints = np.array([a["keypoints"] for a in kept], np.float32).reshape(len(kept), -1, 3)
+    joints *= joints[:, :, 2:] > 0
+    return Persons(
+        name=place,
+        skeleton=COCO,
+        pictures=pictures,
+        ids=np.array([a["id"] for a in kept], np.int64),
+        image_ids=np.array([a["image_id"] for a in kept], np.int64),
+        boxes=np.array([a["bbox"] for a in kept], np.float32),
+        joints=joints,
+        scores=np.ones(len(kept), np.float32),
+        areas=np.array([a.get("area", math.nan) for a in kept], np.float32),
+        head_sizes=np.full(len(kept), np.nan, np.float32),
+    )
+
+
+def _read_pictures(
+    root: Path, split: str, images: list[dict[str, Any]], place: str, notes: Notes
+) -> dict[int, Picture]:
+    pictures: dict[int, Picture] = {}
+    for image in images:
+        try:
+            key, name = int(image["id"]), str(image["file_name"])
+            width, height = int(image["width"]), int(image["height"])
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"{place}: image {image!r}: needs id, file_name, width and height") from None
+        if key in pictures:
+            raise UserError(f"{place}: image id {key} is there twice; ids must be unique")
+        if width <= 0 or height <= 0:
+            raise UserError(f"{place}: image {key}: {width} x {height} pixels")
+        if key in LEFT_OUT_IMAGES:
+            notes.add("images left out, as the released code means to", key)
+            continue
+        year = re.match(r"COCO_(\w+?)_\d", name)  # 2014's names tell the folder, whatever the split's name
+        pictures[key] = Picture(root / (year[1] if year else split) / name, width, height)
+    return pictures
+
+
+def require_pictures(pictures: list[Picture], place: str) -> None:
+    """UserError that counts and names pictures whose files are missing."""
+    missing = [str(picture.path) for picture in pictures if not picture.path.is_file()]
+    if missing:
+        raise UserError(
+            f"{place}: {len(missing)} of {len(pictures)} pictures missing, such as {missing[0]}; "
+            "unpack the data set's pictures there"
+        )
+
+
+def _keep(
+    annotations: list[dict[str, Any]], pictures: dict[int, Picture], place: str, notes: Notes
+) -> list[dict[str, Any]]:
+    """The annotations of persons to train and test on, each checked."""
+    kept, seen = [], set()
+    for annotation in annotations:
+        try:
+            key, image, category = annotation["id"], annotation["image_id"], annotation["category_id"]
+        except (KeyError, TypeError):
+            raise UserError(
+                f"{place}: annotation {str(annotation)[:80]}: needs id, image_id and category_id"
+            ) from None
+        if key in seen:
+            raise UserError(f"{place}: annotation id {key} is there twice; ids must be unique")
+        seen.add(key)
+        if image in LEFT_OUT_IMAGES or category != PERSON:
+            continue
+        if annotation.get("iscrowd", 0):
+            notes.add("crowds not used, as the protocol has it", f"annotation {key}")
+            continue
+        if image not in pictures:
+            raise UserError(f"{place}: annotation {key}: unknown image {image}")
+        what = f"{place}: annotation {key}"
+        joints = numbers(annotation.get("keypoints"), 3 * len(COCO.joints), f"{what}: keypoints")
+        box = numbers(annotation.get("bbox"), 4, f"{what}: bbox")
+        if any(v not in (0, 1, 2) for v in joints[2::3]):
+            raise UserError(f"{place}: annotation {key}: keypoints: visibility is 0, 1 or 2")
+        if not any(joints[2::3]):
+            notes.add(
+                "persons without a labelled joint not used, as the protocol has it", f"annotation {key}"
+            )
+            continue
+        if box[2] <= 0 or box[3] <= 0:
+            notes.add("persons left out: box without area", f"annotation {key}: {box}")
+            continue
+        kept.append(annotation)
+    return kept
+
+
+def numbers(value: Any, length: int, what: str) -> list[float]:
+    """``value``, a list of ``length`` finite numbers; UserError where it is not."""
+    if not isinstance(value, list) or len(value) != length:
+        found = len(value) if isinstance(value, list) else "none"
+        raise UserError(f"{what}: expected {length} numbers, found {found}")
+    if set(map(type, value)) <= {int, float} and math.isfinite(sum(value)):
+        return value  # the common case, quickly
+    for number in value:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise UserError(f"{what}: {number!r} is not a finite number")
+    return value

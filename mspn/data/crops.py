@@ -1,0 +1,266 @@
+"""The crop store: each person's surroundings cut from its picture once, so that training decodes no pictures.
+
+A person's crop is the part of the picture that any augmentation of its joint set can show, at most at the
+picture's own resolution, and no finer than ``oversampling`` pixels for each pixel of the input when the input
+shows just the box (with the recipe's fixed enlargement). Nothing that an augmentation needs is cut off;
+what it shows magnified (a half body, a small scale) is less sharp than from the picture where the
+resolution was reduced.
+
+A store is a folder: ``00000.npy``, ... uint8, crops one after the other (``form`` raw: pixels, memory-mapped;
+jpeg: encoded), a ``00000.json`` beside each, ``index.npy``, and last of all ``manifest.json``. Shards are
+written whole or not at all, so that a making that was interrupted goes on where it stopped.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from mspn.data.augment import Recipe, joint_boxes, recipe_for
+from mspn.data.batches import trainable
+from mspn.data.geometry import box_centres, fit_aspect
+from mspn.data.persons import Persons
+from mspn.data.pictures import read_picture
+from mspn.errors import UserError
+from mspn.files import atomic, read_json, sha256, write_json
+from mspn.fingerprint import fingerprint
+
+Form = Literal["raw", "jpeg"]
+
+FORMAT = 1
+OVERSAMPLING = 2.0
+JPEG_QUALITY = 95
+JPEG_SHARE = 0.3  # of the raw size, for the estimate; photographs take less
+SHARD_BYTES = 256 * 2**20
+# The recipes whose augmentation a store must serve, by joint set.
+SERVED = {"coco": ("paper", "released", "none"), "mpii": ("mpii", "none")}
+# Columns of the index: where in which shard, the crop's size, and the part of the picture that it shows.
+INDEX = ("shard", "offset", "bytes", "width", "height", "left", "top", "region_width", "region_height")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each crop lies: ``regions`` (N, 4) int64 left, top, width, height in the picture, and ``sizes``
+    (N, 2) int64 width, height of the stored crop."""
+
+    regions: np.ndarray
+    sizes: np.ndarray
+
+    @property
+    def bytes(self) -> np.ndarray:
+        """(N,) int64 bytes of each crop, raw."""
+        return 3 * self.sizes.prod(axis=1)
+
+
+def reach(persons: Persons, recipe: Recipe, input_size: tuple[int, int]) -> np.ndarray:
+    """(N, 4) float: left, top, right, bottom of all that a recipe's samples of a person can show."""
+    labelled = np.asarray(persons.joints[:, :, 2] > 0)
+    in_upper = np.isin(np.arange(labelled.shape[1]), persons.skeleton.upper_body)
+    whole = np.array(recipe.enlarge) * (1 + np.array(recipe.extend))
+    spans = [_span(persons.boxes, whole, recipe, input_size)]
+    for half in (in_upper, ~in_upper):
+        boxes, count = joint_boxes(persons.joints, labelled & half)
+        span = _span(boxes, 1 + np.array(recipe.half_body_extend), recipe, input_size)
+        can = (labelled.sum(1) > recipe.half_body_above) & (count >= 3) & (boxes[:, 2:].max(1) > 0)
+        spans.append(np.where(can[:, None], span, spans[0]))
+    low, high = np.stack(spans)[:, :, :2].min(0), np.stack(spans)[:, :, 2:].max(0)
+    return np.concatenate([low, high], axis=1)
+
+
+def _span(boxes: np.ndarray, factor: np.ndarray, recipe: Recipe, input_size: tuple[int, int]) -> np.ndarray:
+    """The upright rectangle around every rotation of the largest crop of each box."""
+    centres = box_centres(boxes)
+    half = fit_aspect(boxes[:, 2:] * factor, input_size) * recipe.scale[1] / 2
+    # Turned by t, a rectangle of half sides (a, b) reaches a cos t + b sin t: most at tan t = b / a.
+    worst = np.minimum(np.arctan2(half[:, ::-1], half), np.radians(recipe.rotation))
+    extent = half * np.cos(worst) + half[:, ::-1] * np.sin(worst)
+    return np.concatenate([centres - extent, centres + extent], axis=1)
+
+
+def layout(persons: Persons, input_size: tuple[int, int], oversampling: float) -> Layout:
+    """What a store keeps of each person; a box outside its picture keeps the nearest pixel."""
+    recipes = [recipe_for(name, persons.skeleton) for name in SERVED[persons.skeleton.name]]
+    spans = np.stack([reach(persons, recipe, input_size) for recipe in recipes])
+    pictures = [persons.pictures[i] for i in persons.image_ids.tolist()]
+    frames = np.array([[picture.width, picture.height] for picture in pictures], np.int64)
+    # Two pixels more: bilinear interpolation reads the neighbours, OpenCV at rounded places.
+    low = np.clip(np.floor(spans[:, :, :2].min(0)) - 2, 0, frames - 1).astype(np.int64)
+    high = np.clip(np.ceil(spans[:, :, 2:].max(0)) + 3, low + 1, frames).astype(np.int64)
+    shown = fit_aspect(persons.boxes[:, 2:] * recipes[0].enlarge, input_size)
+    resolution = np.minimum(1, oversampling * input_size[1] / shown[:, :1])
+    sizes = np.ceil((high - low) * resolution).astype(np.int64)
+    return Layout(np.concatenate([low, high - low], axis=1), sizes)
+
+
+def identity(persons: Persons) -> str:
+    """A hash of the persons that a store is made from: boxes, joints, and the pictures' names and sizes."""
+    digest = hashlib.sha256()
+    for rows in (persons.ids, persons.image_ids, persons.boxes, persons.joints):
+        digest.update(np.ascontiguousarray(rows).tobytes())
+    pictures = [persons.pictures[i] for i in persons.image_ids.tolist()]
+    digest.update(json.dumps([[p.path.name, p.width, p.height] for p in pictures]).encode())
+    return digest.hexdigest()
+
+
+def recipe_numbers(name: str, persons: Persons) -> dict[str, Any]:
+    """A recipe as JSON has it."""
+    numbers: dict[str, Any] = json.loads(json.dumps(asdict(recipe_for(name, persons.skeleton))))
+    return numbers
+
+
+def plan_of(persons: Persons, input_size: tuple[int, int], form: Form, oversampling: float) -> dict[str, Any]:
+    """Everything that decides a store's content."""
+    return {
+        "format": FORMAT,
+        "form": form,
+        "input_size": list(input_size),
+        "oversampling": oversampling,
+        "recipes": {name: recipe_numbers(name, persons) for name in SERVED[persons.skeleton.name]},
+        "jpeg_quality": JPEG_QUALITY if form == "jpeg" else None,
+        "opencv": cv2.__version__,
+        "code": fingerprint("mspn.data.crops"),
+        "persons": len(persons),
+        "source": identity(persons),
+    }
+
+
+def estimate(place: Layout, form: Form) -> int:
+    """Bytes of a store on the disk: exact for raw, from above for jpeg."""
+    return round(int(place.bytes.sum()) * (1 if form == "raw" else JPEG_SHARE))
+
+
+def make_store(
+    folder: Path,
+    persons: Persons,
+    input_size: tuple[int, int],
+    form: Form = "raw",
+    oversampling: float = OVERSAMPLING,
+    workers: int = 1,
+    report: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Make the store, or finish one that was begun; returns the manifest.
+
+    A store begun from other data or settings is made anew. UserError where the disk is too small (before
+    anything is written) or a picture cannot be read.
+    """
+    cv2.setNumThreads(1)
+    plan = plan_of(persons, input_size, form, oversampling)
+    persons = trainable(persons)
+    place = layout(persons, input_size, oversampling)
+    shards = np.split(np.arange(len(persons)), np.flatnonzero(np.diff(shard_of(place))) + 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = folder / "plan.json"
+    if not begun.exists() or read_json(begun) != plan:
+        _clear(folder)
+    done = [_finished(folder, number) for number in range(len(shards))]
+    missing = [rows for rows, note in zip(shards, done, strict=True) if note is None]
+    _require_space(folder, _take(place, np.concatenate(missing)) if missing else None, form)
+    write_json(begun, plan)
+    for number, rows in enumerate(shards):
+        if done[number]:
+            report(f"{folder}: shard {number + 1} of {len(shards)} is there")
+            continue
+        done[number] = _make_shard(folder, number, persons.select(rows), _take(place, rows), form, workers)
+        report(f"{folder}: shard {number + 1} of {len(shards)} made, {len(rows)} persons")
+    return _finish(folder, plan, place, [shard for shard in done if shard], shards)
+
+
+def shard_of(place: Layout) -> np.ndarray:
+    """(N,) each person's shard: the next begins where the raw crops before fill SHARD_BYTES once more."""
+    before = np.cumsum(place.bytes) - place.bytes
+    return before // SHARD_BYTES
+
+
+def _take(place: Layout, rows: np.ndarray) -> Layout:
+    return Layout(place.regions[rows], place.sizes[rows])
+
+
+def _clear(folder: Path) -> None:
+    for pattern in ("manifest.json", "plan.json", "index.npy", "[0-9]*.npy", "[0-9]*.json", ".*.tmp"):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _finished(folder: Path, number: int) -> dict[str, Any] | None:
+    """What a whole shard's note says; None where it is absent or the file has another hash."""
+    note, path = folder / f"{number:05}.json", folder / f"{number:05}.npy"
+    if not note.exists() or not path.exists():
+        return None
+    value: dict[str, Any] = read_json(note)
+    return value if sha256(path) == value["sha256"] else None
+
+
+def _require_space(folder: Path, place: Layout | None, form: Form) -> None:
+    needed = estimate(place, form) if place else 0
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder}: the crop store needs {needed / 1e9:.1f} GB more, {free / 1e9:.1f} GB are free; "
+            "make room, take --form jpeg or a smaller --oversampling, or set crops: exact"
+        )
+
+
+def cut(image: np.ndarray, region: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """A picture's part ``region`` (left, top, width, height), averaged down to ``size`` (width, height)."""
+    left, top, width, height = region.tolist()
+    part = image[top : top + height, left : left + width]
+    if (width, height) == tuple(size.tolist()):
+        return part
+    return cv2.resize(part, size.tolist(), interpolation=cv2.INTER_AREA)
+
+
+def _make_shard(
+    folder: Path, number: int, persons: Persons, place: Layout, form: Form, workers: int
+) -> dict[str, Any]:
+    crops: list[bytes] = [b""] * len(persons)
+
+    def cut_all(image_id: int) -> None:
+        image = read_picture(persons.pictures[image_id])
+        for row in np.flatnonzero(persons.image_ids == image_id):
+            crop = cut(image, place.regions[row], place.sizes[row])
+            if form == "jpeg":
+                crop = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+            crops[row] = crop.tobytes()
+
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        for _ in pool.map(cut_all, np.unique(persons.image_ids).tolist()):
+            pass
+    path = folder / f"{number:05}.npy"
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.frombuffer(b"".join(crops), np.uint8))
+        file.flush()
+    note = {"file": path.name, "sha256": sha256(path), "file_bytes": path.stat().st_size}
+    note["lengths"] = [len(crop) for crop in crops]
+    write_json(folder / f"{number:05}.json", note, indent=None)
+    return note
+
+
+def _finish(
+    folder: Path, plan: dict[str, Any], place: Layout, notes: list[dict[str, Any]], shards: list[np.ndarray]
+) -> dict[str, Any]:
+    index = np.zeros((plan["persons"], len(INDEX)), np.int64)
+    for number, (note, rows) in enumerate(zip(notes, shards, strict=True)):
+        lengths = np.array(note["lengths"], np.int64)
+        index[rows, 0] = number
+        index[rows, 1] = np.cumsum(lengths) - lengths
+        index[rows, 2] = lengths
+    index[:, 3:5], index[:, 5:] = place.sizes, place.regions
+    path = folder / "index.npy"
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, index)
+    manifest = {
+        **plan,
+        "columns": list(INDEX),
+        "index": {"file": path.name, "sha256": sha256(path), "file_bytes": path.stat().st_size},
+        "shards": [{key: note[key] for key in ("file", "sha256", "file_bytes")} for note in notes],
+        "bytes": int(index[:, 2].sum()),
+    }
+    write_json(folder / "manifest.json", manifest)
+    return manifest

@@ -1,0 +1,69 @@
+"""The loss: mean squared error of the heat maps at every stage and scale; at the finest the hardest joints.
+
+One function for every network and supervision; it is given what the network returns and the blurred targets,
+and knows neither the network nor the optimiser.
+"""
+
+import torch
+from torch import Tensor
+
+# Online hard keypoint mining keeps the 8 joints of largest loss (released code; the paper, section 3.3, cites
+# CPN, which takes 8 of 17 as well).
+HARDEST = 8
+# The three coarser scales count a quarter each (released code).
+COARSE_WEIGHT = 0.25
+# COCO's visibility: 0 not labelled, 1 labelled but hidden, 2 visible.
+LABELLED, VISIBLE = 1, 2
+
+
+def kernel_table(
+    stages: int, earlier: tuple[int, ...], last: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """The distinct kernels, largest first, and for each stage the index of each scale's kernel among them.
+
+    ``earlier`` and ``last`` are the kernel sizes (pixels of the heat map) of the supervised scales, coarsest
+    first, of every stage but the last and of the last (paper, section 3.3; sizes of the released code). The
+    paper's setting gives (15, 11, 9, 7, 5) with (0, 1, 2, 3) for earlier stages and (1, 2, 3, 4) for the
+    last, so that five blurred targets serve any number of stages.
+    """
+    kernels = tuple(sorted({*last, *(earlier if stages > 1 else ())}, reverse=True))
+    rows = [earlier] * (stages - 1) + [last]
+    return kernels, tuple(tuple(kernels.index(size) for size in row) for row in rows)
+
+
+def stage_losses(
+    heat_maps: Tensor, targets: Tensor, visibility: Tensor, table: tuple[tuple[int, ...], ...]
+) -> Tensor:
+    """Each sample's loss at each stage and supervised scale; the sum over both is the sample's loss.
+
+    At the three coarser scales: the mean squared error over joints and pixels, with the target (not the
+    prediction) zeroed where the joint is not visible, divided by 4. At the finest: each joint's mean squared
+    error over pixels, zero for joints without a label, and of those the mean of the 8 largest. With one
+    supervised scale only the finest part remains (Table 4's BaseNet). Everything per sample, so that a batch
+    may be cut into micro-batches or spread over processes without changing the sum.
+
+    Args:
+        heat_maps: (N, S, L, K, h, w) of S stages in order and L scales, coarsest first.
+        targets: (N, G, K, h, w) blurred by G kernels, zero for joints without a label.
+        visibility: (N, K) 0, 1 or 2.
+        table: for each stage the L indices into the G kernels, see ``kernel_table``.
+
+    Returns:
+        (N, S, L) float32.
+
+    Source: released code, ``JointsL2Loss`` and its use in the network; paper, section 3.3.
+    """
+    assert heat_maps.shape[1:3] == (len(table), len(table[0])), "a row per stage, an index per scale"
+    coarser = torch.arange(len(table[0]), device=targets.device) < len(table[0]) - 1  # (L,)
+    keep = (visibility >= VISIBLE)[:, None] | ~coarser[:, None]  # (N, L, K)
+    wanted = {row: targets[:, row] * keep[..., None, None] for row in set(table)}  # each (N, L, K, h, w)
+    errors = torch.stack(
+        [
+            (maps.float() - wanted[row]).square().mean((-2, -1))
+            for maps, row in zip(heat_maps.unbind(1), table, strict=True)
+        ],
+        dim=1,
+    )  # (N, S, L, K)
+    labelled = (visibility >= LABELLED)[:, None]  # (N, 1, K)
+    finest = (errors[:, :, -1] * labelled).topk(HARDEST, dim=-1, sorted=False).values.mean(-1)  # (N, S)
+    return torch.cat([errors[:, :, :-1].mean(-1) * COARSE_WEIGHT, finest[..., None]], dim=-1)

@@ -1,0 +1,1 @@
+"""What predictions are worth: COCO's ten figures, MPII's PCKh, their uncertainty, and the kinds of error."""

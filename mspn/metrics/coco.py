@@ -1,0 +1,108 @@
+"""COCO's keypoint metric by pycocotools itself: its ten figures and its per-image matches."""
+
+import contextlib
+import copy
+import io
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mspn.errors import UserError
+
+# In the order of pycocotools' `stats`.
+FIGURES = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
+PERSON = 1  # category id
+MAX_DETECTIONS = 20  # per image, by score; COCO's keypoint parameters
+
+
+def index(annotations: dict[str, Any]) -> COCO:
+    """pycocotools' index of annotations (``images``, ``annotations``, ``categories``); persons only count.
+
+    Annotations that lack what scoring needs (such as boxes without keypoints) raise UserError.
+    """
+    for annotation in annotations["annotations"]:
+        if annotation.get("category_id") == PERSON and not {"keypoints", "area", "bbox"} <= set(annotation):
+            raise UserError(
+                f"annotation {annotation.get('id')}: no keypoints, area or bbox; "
+                "these are not keypoint annotations"
+            )
+    with quiet():
+        truth = COCO()
+        # pycocotools writes flags into annotations: it gets its own.
+        truth.dataset = {
+            key: [dict(entry) for entry in annotations[key]]
+            for key in ("images", "annotations", "categories")
+        }
+        for annotation in truth.dataset["annotations"]:
+            annotation.setdefault("num_keypoints", sum(v > 0 for v in annotation.get("keypoints", [])[2::3]))
+            annotation.setdefault("iscrowd", 0)
+        truth.createIndex()
+    return truth
+
+
+def results(
+    image_ids: np.ndarray, joints: np.ndarray, scores: np.ndarray, decimals: int = 3
+) -> list[dict[str, Any]]:
+    """Persons in COCO's result format, rounded: what is scored is what stands in the file.
+
+    ``joints`` is (N, K, 3), x, y in picture pixels and the joint's score.
+    """
+    points = np.round(np.asarray(joints, np.float64), decimals).reshape(len(joints), -1).tolist()
+    rounded = np.round(np.asarray(scores, np.float64), 9).tolist()
+    return [
+        {"image_id": int(image), "category_id": PERSON, "keypoints": keypoints, "score": score}
+        for image, keypoints, score in zip(image_ids, points, rounded, strict=True)
+    ]
+
+
+def evaluate(truth: COCO, predictions: list[dict[str, Any]], image_ids: list[int] | None = None) -> COCOeval:
+    """pycocotools' evaluation, accumulated and summarised: ``stats`` holds the ten figures, 0 to 1.
+
+    A figure without annotated persons is -1, as pycocotools has it. ``image_ids`` limits the images.
+    """
+    with quiet():
+        if predictions:
+            # pycocotools writes ids and areas into its input.
+            detections = truth.loadRes(copy.deepcopy(predictions))
+        else:  # loadRes fails on an empty list
+            detections = COCO()
+            detections.dataset = {**truth.dataset, "annotations": []}
+            detections.createIndex()
+        evaluation = COCOeval(truth, detections, "keypoints")
+        evaluation.params.catIds = [PERSON]
+        if image_ids is not None:
+            evaluation.params.imgIds = sorted(image_ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def check_truth_scores_one(
+    truth: COCO, image_ids: np.ndarray, joints: np.ndarray, source: str, tolerance: float = 1e-6
+) -> None:
+    """The annotated persons as predictions must score AP 1; anything else means a broken data path.
+
+    ``joints`` (N, K, 3) are the annotated ones as this project read them. Images with more persons than
+    COCO counts detections are left out. Raises UserError.
+    """
+    images, counts = np.unique(image_ids, return_counts=True)
+    crowded = set(images[counts > MAX_DETECTIONS].tolist())
+    keep = ~np.isin(image_ids, list(crowded))
+    predictions = results(image_ids[keep], joints[keep], np.ones(keep.sum()), decimals=6)
+    others = [image for image in truth.getImgIds() if image not in crowded]
+    ap = float(evaluate(truth, predictions, others).stats[0])
+    if abs(ap - 1) > tolerance:
+        raise UserError(
+            f"{source}: the annotated persons as predictions score AP {100 * ap:.2f} instead of 100; "
+            "the persons read and the annotation file do not belong together: make the data set again"
+        )
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    """pycocotools prints its progress; a metric here is returned, not printed."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield

@@ -1,0 +1,206 @@
+"""The evidence of a scale in one archive, built the same each time, and its check.
+
+The archive holds results, configurations, logs, environments and the page, at their places below the
+repository's root, so that the page's links work in it. It leaves out pictures, crops, checkpoints and weights:
+their hashes stand in the results. ``manifest-sha256.txt`` lists every other file with its checksum (BagIt's
+form); ``ro-crate-metadata.json`` describes them (RO-Crate 1.1).
+"""
+
+import hashlib
+import json
+import mimetypes
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+import mspn
+from mspn.config import CONFIG
+from mspn.errors import UserError
+from mspn.experiment import Experiment
+from mspn.files import atomic
+from mspn.report.paper import FIGURES
+from mspn.report.results import Results, collect
+
+MANIFEST, CRATE = "manifest-sha256.txt", "ro-crate-metadata.json"
+SCALE = "resolved-scale.json"  # with every default filled in and every variable replaced
+KINDS = {".json", ".jsonl", ".csv", ".tsv", ".npz", ".log", ".txt", ".md"}
+# Below results/SCALE: pictures and what is made of them, weights in the making, what can be made again at once.
+LEFT_OUT = {"data", "crops", "checkpoints", "replicates"}
+PICTURES = {"stages.npz"}  # holds a crop
+FOUND_AT_ROOT = ("environment.yml", "requirements.lock", "pyproject.toml", "LICENSE", "CITATION.cff")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can tell
+
+
+def bundled_files(experiment: Experiment, archive: Path) -> list[Path]:
+    """The files of the bundle, relative to the repository's root, sorted; ``archive`` itself is left out."""
+    page = experiment.reports / "index.html"
+    if not page.is_file():
+        raise UserError(f"{page}: no such file; make the report first (mspn report make)")
+    found = {
+        path
+        for path in experiment.results.rglob("*")
+        if path.is_file()
+        and path.suffix in KINDS
+        and path.name not in PICTURES
+        and path.relative_to(experiment.results).parts[0] not in LEFT_OUT
+    }
+    found |= {path for path in experiment.reports.rglob("*") if path.is_file() and path.suffix != ".zip"}
+    found |= {path for path in CONFIG.rglob("*") if path.is_file()}
+    found |= {path for path in (FIGURES, *map(Path, FOUND_AT_ROOT)) if path.is_file()}
+    found = {path for path in found if not any(part.startswith(".") for part in path.parts)}
+    return sorted(found - {archive}, key=lambda path: path.as_posix())
+
+
+def write_bundle(experiment: Experiment, archive: Path) -> tuple[int, str]:
+    """Write the archive; returns how many files it holds and its SHA-256. The same files give the same bytes."""
+    results = collect(experiment)
+    contents: dict[str, Path | bytes] = {path.as_posix(): path for path in bundled_files(experiment, archive)}
+    contents[SCALE] = _json(experiment.scale.model_dump(mode="json"))
+    contents[CRATE] = _json(crate(experiment, results, contents))
+    contents = dict(sorted(contents.items()))
+    manifest = []
+    with atomic(archive) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
+            for name, content in contents.items():
+                data = content if isinstance(content, bytes) else content.read_bytes()
+                manifest.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
+                file.writestr(_info(name), data)
+            file.writestr(_info(MANIFEST), "".join(manifest))
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    return len(contents) + 1, digest
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.create_system = 3  # Unix, wherever it is built
+    info.external_attr = 0o644 << 16
+    return info
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def crate(experiment: Experiment, results: Results, contents: dict[str, Path | bytes]) -> dict[str, Any]:
+    """The RO-Crate 1.1 description: the metadata's own entity, the root data set, every file, the software."""
+    files = [
+        {
+            "@id": quote(name),
+            "@type": "File",
+            "name": name,
+            "contentSize": str(len(content) if isinstance(content, bytes) else content.stat().st_size),
+            "encodingFormat": mimetypes.guess_type(name)[0] or "application/octet-stream",
+        }
+        for name, content in sorted(contents.items())
+    ]
+    commits = sorted(
+        {str(e.address["commit"]) for e in results.evaluations.values() if e.address.get("commit")}
+    )
+    graph: list[dict[str, Any]] = [
+        {
+            "@id": CRATE,
+            "@type": "CreativeWork",
+            "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+            "about": {"@id": "./"},
+        },
+        {
+            "@id": "./",
+            "@type": "Dataset",
+            "name": f"Evidence of the MSPN benchmark, {experiment.scale.name} scale",
+            "description": experiment.scale.description,
+            "datePublished": published(results),
+            "license": {"@id": "https://spdx.org/licenses/Apache-2.0"},
+            "mentions": {"@id": "#mspn"},
+            "mainEntity": {"@id": quote((experiment.reports / "index.html").as_posix())},
+            "hasPart": [{"@id": file["@id"]} for file in files],
+        },
+        {
+            "@id": "https://spdx.org/licenses/Apache-2.0",
+            "@type": "CreativeWork",
+            "name": "Apache License 2.0",
+        },
+        {
+            "@id": "#mspn",
+            "@type": "SoftwareApplication",
+            "name": "mspn",
+            "softwareVersion": mspn.__version__,
+            "description": f"Results made at commit {', '.join(commits) or 'unknown'}",
+        },
+    ]
+    return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph + files}
+
+
+def published(results: Results) -> str:
+    """The day of the newest training: a date that the results themselves tell, so that a rebuild is the same."""
+    days = [
+        str(attempt.get("started", ""))[:10]
+        for training in results.trainings.values()
+        for attempt in training.environment.get("attempts", ())
+    ]
+    return max(filter(None, days), default="1980-01-01")
+
+
+def verify(archive: Path) -> dict[str, Any]:
+    """Compare an archive, or a folder unpacked from one, with its manifest.
+
+    Returns the names ``changed``, ``missing``, ``extra`` (in the archive but not in the manifest) and ``damaged``
+    (unreadable, twice there, or outside the archive's folder), and ``files``, the number of files listed. Raises
+    UserError where there is no bundle at all.
+    """
+    findings: dict[str, Any] = {"changed": [], "missing": [], "extra": [], "damaged": [], "files": 0}
+    hashes: dict[str, str] = {}
+    manifest: bytes | None = None
+    for name, data in _read(archive):
+        outside = PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts
+        if data is None or outside or name in hashes:
+            findings["damaged"].append(name)
+        else:
+            hashes[name] = hashlib.sha256(data).hexdigest()
+            manifest = data if name == MANIFEST else manifest
+    if manifest is None:
+        raise UserError(f"{archive}: no readable {MANIFEST} in it: not an evidence bundle, or a damaged one")
+    listed = _parse_manifest(manifest, archive)
+    hashes.pop(MANIFEST)
+    damaged = set(findings["damaged"])
+    findings["files"] = len(listed)
+    findings["changed"] = sorted(n for n, digest in listed.items() if n in hashes and hashes[n] != digest)
+    findings["missing"] = sorted(n for n in listed if n not in hashes and n not in damaged)
+    findings["extra"] = sorted(n for n in hashes if n not in listed)
+    return findings
+
+
+def _parse_manifest(manifest: bytes, archive: Path) -> dict[str, str]:
+    listed: dict[str, str] = {}
+    for number, line in enumerate(manifest.decode("utf-8", "replace").splitlines(), start=1):
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name or name in listed:
+            raise UserError(
+                f"{archive}: {MANIFEST}, line {number}: not 'sha256  path', or there twice: {line!r}"
+            )
+        listed[name] = digest
+    return listed
+
+
+def _read(archive: Path) -> Iterator[tuple[str, bytes | None]]:
+    """(name, bytes) of every file; None for bytes that cannot be read."""
+    if archive.is_dir():
+        for path in sorted(archive.rglob("*")):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                yield path.relative_to(archive).as_posix(), None
+            elif path.is_file():
+                yield path.relative_to(archive).as_posix(), path.read_bytes()
+        return
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for info in file.infolist():
+                try:
+                    yield info.filename, file.read(info)
+                except (zipfile.BadZipFile, OSError, ValueError, EOFError, zipfile.zlib.error):  # type: ignore[attr-defined]
+                    yield info.filename, None
+    except FileNotFoundError:
+        raise UserError(f"{archive}: no such file or folder") from None
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{archive}: not a zip archive: {error}") from None

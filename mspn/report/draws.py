@@ -1,0 +1,84 @@
+"""Draws of every run's AP that carry the noise of the image sample and of training.
+
+A draw resamples the images, the same for every run (paired), averages the seeds' AP on them and adds the noise
+of the seeds' mean: Student's t times the standard deviation over seeds, pooled over all runs that have two seeds
+or more, over the square root of the run's number of seeds. A run's training noise is shared by its detectors.
+"""
+
+import math
+import zlib
+from functools import cached_property
+
+import numpy as np
+
+from mspn.report.paper import FLOPS
+from mspn.report.replicates import replicates
+from mspn.report.results import Results
+
+METRIC = "AP"
+
+
+class Draws:
+    """Means and draws of AP by (run, detector), and exact FLOPs by (run, "GFLOPs")."""
+
+    def __init__(self, results: Results, protocol: str = "paper") -> None:
+        self.results, self.protocol = results, protocol
+        self.size = results.experiment.scale.bootstrap
+        self._cache: dict[tuple[str, str], np.ndarray] = {}
+
+    def has(self, run: str, what: str) -> bool:
+        """Whether the run has FLOPs, or an AP on the detector ``what``."""
+        if what == FLOPS:
+            return run in self.results.flops.index
+        return self.results.estimate(run, what, METRIC, self.protocol) is not None
+
+    def seeds(self, run: str, detector: str) -> tuple[int, ...]:
+        """The seeds that the run has been evaluated with."""
+        estimate = self.results.estimate(run, detector, METRIC, self.protocol)
+        return estimate.seeds if estimate else ()
+
+    def mean(self, run: str, what: str) -> float:
+        """The mean AP over seeds, in percent; or the FLOPs."""
+        if what == FLOPS:
+            return float(self.results.flops.loc[run, "gflops"])  # type: ignore[arg-type]
+        estimate = self.results.estimate(run, what, METRIC, self.protocol)
+        assert estimate is not None
+        return estimate.value
+
+    def draw(self, run: str, what: str) -> np.ndarray | float:
+        """(B,) draws of the AP, in percent; or the FLOPs, which have no noise."""
+        if what == FLOPS:
+            return self.mean(run, what)
+        if (run, what) not in self._cache:
+            seeds = self.seeds(run, what)
+            images = np.mean(
+                [
+                    replicates(
+                        self.results, self.results.evaluations[run, what, seed], self.protocol, self.size
+                    )
+                    for seed in seeds
+                ],
+                axis=0,
+            )
+            self._cache[run, what] = images + self._training_noise(run, len(seeds))
+        return self._cache[run, what]
+
+    def _training_noise(self, run: str, seeds: int) -> np.ndarray:
+        deviation, freedom = self.spread
+        if not freedom:
+            return np.zeros(self.size)
+        generator = np.random.default_rng(zlib.crc32(run.encode()))
+        noise: np.ndarray = generator.standard_t(freedom, self.size)
+        return noise * deviation / math.sqrt(seeds)
+
+    @cached_property
+    def spread(self) -> tuple[float, int]:
+        """The standard deviation of AP over seeds, pooled over runs and detectors, and its degrees of freedom."""
+        m = self.results.metrics
+        m = m[(m.metric == METRIC) & (m.protocol == self.protocol)]
+        squares, freedom = 0.0, 0
+        for _, group in m.groupby(["run", "detector"]):
+            values = group.value.to_numpy(float)
+            squares += float(((values - values.mean()) ** 2).sum())
+            freedom += len(values) - 1
+        return (math.sqrt(squares / freedom), freedom) if freedom else (0.0, 0)

@@ -1,0 +1,91 @@
+"""The paper's printed figures, read from the one file that holds them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mspn.errors import UserError
+
+FIGURES = Path("reports/paper/figures.tsv")
+COLUMNS = ("table", "row", "column", "value", "unit", "split", "page", "remarks", "run", "detector")
+FLOPS = "GFLOPs"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that the paper prints. ``value`` keeps the printed digits: 18.0 is not 18."""
+
+    table: int
+    row: str
+    column: str
+    value: str
+    unit: str
+    split: str
+    page: int
+    remarks: tuple[str, ...]
+    run: str
+    detector: str
+
+    @property
+    def number(self) -> float:
+        """The value as a number."""
+        return float(self.value)
+
+    @property
+    def digits(self) -> int:
+        """Printed digits after the point."""
+        return len(self.value.partition(".")[2])
+
+
+Figures = dict[tuple[int, str, str], Figure]
+
+
+def load_figures(path: Path = FIGURES) -> Figures:
+    """The paper's figures by (table, row, column). Raises UserError that names the line and the remedy."""
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; run from the repository's root, where the paper's figures lie"
+        ) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a table of tab-separated columns: {error}") from None
+    if tuple(table.columns) != COLUMNS:
+        raise UserError(f"{path}: columns are {list(table.columns)}; expected {list(COLUMNS)}")
+    figures: Figures = {}
+    for number, record in enumerate(table.to_dict("records"), start=2):
+        figure = _parse({str(k): str(v) for k, v in record.items()}, f"{path}, line {number}")
+        key = (figure.table, figure.row, figure.column)
+        if key in figures:
+            raise UserError(f"{path}, line {number}: table {key[0]}, {key[1]}, {key[2]} is there twice")
+        figures[key] = figure
+    return figures
+
+
+def _parse(record: dict[str, str], place: str) -> Figure:
+    checks: dict[str, Callable[[str], object]] = {"table": int, "page": int, "value": float}
+    for column, check in checks.items():
+        try:
+            check(record[column])
+        except ValueError:
+            raise UserError(f"{place}, column {column}: {record[column]!r} is not a number") from None
+    remarks = tuple(filter(None, record["remarks"].split("; ")))
+    return Figure(
+        **{**record, "table": int(record["table"]), "page": int(record["page"]), "remarks": remarks}  # type: ignore[arg-type]
+    )
+
+
+def by_run(figures: Figures, run: str, detector: str, column: str = "AP") -> Figure | None:
+    """The printed figure of a run on a detector's boxes, on the data that can be measured locally."""
+    for figure in figures.values():
+        if (
+            figure.run == run
+            and figure.detector == detector
+            and figure.split == "COCO minival"
+            and figure.unit == "%"
+            and column == "AP"
+        ):
+            return figure
+    return None

@@ -1,0 +1,50 @@
+"""Bootstrap replicates of AP over images, kept between reports: at COCO's size they take seconds an evaluation."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from mspn.errors import UserError
+from mspn.files import atomic
+from mspn.metrics.bootstrap import COCO_FIGURES, load_matches
+from mspn.metrics.bootstrap import replicates as bootstrap_replicates
+from mspn.report.results import Evaluation, Results
+
+CACHE = "replicates"  # folder beside the results; may be removed at any time
+
+
+def replicates(results: Results, evaluation: Evaluation, protocol: str, count: int) -> np.ndarray:
+    """(count,) replicates of AP, percent, on drawn images that are the same for every run of the scale.
+
+    They are computed from ``matches.npz`` once and kept under the hash of that file's bytes.
+    """
+    path = evaluation.folder / "matches.npz"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; evaluate the run again")
+    seed = int(evaluation.address.get("bootstrap", {}).get("seed", 0))
+    name = hashlib.sha256(path.read_bytes() + f"/{protocol}/{seed}/{count}".encode()).hexdigest()[:32]
+    kept = results.experiment.results / CACHE / f"{name}.npy"
+    values = _load(kept, count)
+    if values is None:
+        matches = load_matches(path)
+        if protocol not in matches:
+            raise UserError(f"{path}: has no matches of protocol {protocol!r}; evaluate the run again")
+        figures = bootstrap_replicates(matches[protocol], seed, count)
+        values = 100 * figures[:, COCO_FIGURES.index("AP")]
+        _save(kept, values)
+    return values
+
+
+def _load(path: Path, count: int) -> np.ndarray | None:
+    """What was kept; None where there is nothing, or nothing whole."""
+    try:
+        values: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return values if values.shape == (count,) else None
+
+
+def _save(path: Path, values: np.ndarray) -> None:
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, values, allow_pickle=False)

@@ -1,0 +1,224 @@
+"""All results of a scale, gathered from their files into a few tidy tables."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mspn.errors import UserError
+from mspn.experiment import Experiment
+from mspn.files import read_json
+from mspn.grid import Run
+
+METRIC_COLUMNS = ["run", "detector", "seed", "protocol", "metric", "value", "low", "high"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation's place and address, as its ``metrics.json`` tells it."""
+
+    run: str
+    seed: int
+    detector: str
+    folder: Path
+    address: dict[str, Any]
+    stale: str  # why it does not belong to the current configuration; empty where it does
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training's folder, configuration and environment; its log is read when a curve is drawn."""
+
+    id: str
+    folder: Path
+    config: dict[str, Any]
+    environment: dict[str, Any]
+
+    @property
+    def device_seconds(self) -> float | None:
+        """Seconds of the device that it trained on; None where they were not recorded."""
+        seconds = self.environment.get("device_s")
+        return None if seconds is None else float(seconds)
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Training samples per second of wall time, checkpoints and waiting included."""
+        recipe, wall = self.config.get("recipe", {}), self.environment.get("wall_s")
+        return recipe["batch"] * recipe["iterations"] / wall if recipe and wall else None
+
+    def curve(self) -> tuple[list[float], list[float]] | None:
+        """(steps, losses of the last stage's finest scale), means of neighbours; None without a log."""
+        path = self.folder / "log.jsonl"
+        if not path.is_file():
+            return None
+        steps, losses = [], []
+        for number, lines in sampled_lines(path):
+            try:
+                records = [json.loads(line) for line in lines]
+                steps.append(float(np.mean([record["step"] for record in records])))
+                losses.append(float(np.mean([record["losses"][-1][-1] for record in records])))
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"{path}, near byte {number}: not a line of a training's log: {error}"
+                ) from None
+        return (steps, losses) if steps else None
+
+
+def sampled_lines(path: Path, samples: int = 150, window: int = 4096) -> Iterator[tuple[int, list[bytes]]]:
+    """(place, whole lines) at up to ``samples`` places of a file of lines, at most ``window`` bytes at each.
+
+    A schedule of 90,000 steps logs tens of megabytes; a curve needs a few hundred points of it.
+    """
+    size = path.stat().st_size
+    if size <= samples * window:
+        lines = path.read_bytes().splitlines()
+        group = max(1, len(lines) // samples)
+        for start in range(0, len(lines), group):
+            yield start, lines[start : start + group]
+        return
+    with path.open("rb") as file:
+        for i in range(samples):
+            place = (size - window) * i // (samples - 1)
+            file.seek(place)
+            lines = file.read(window).split(b"\n")[1 if place else 0 : -1]
+            if lines:
+                yield place, lines
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean over seeds with a 95 % interval. Seeds lists those that it is made of."""
+
+    value: float
+    low: float
+    high: float
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a scale has: empty tables where nothing has been run."""
+
+    experiment: Experiment
+    metrics: pd.DataFrame
+    evaluations: dict[tuple[str, str, int], Evaluation]
+    trainings: dict[str, Training]
+    flops: pd.DataFrame  # by run
+    flops_file: Path
+    latency: pd.DataFrame  # by run
+    boxes: dict[tuple[str, str], dict[str, Any]]
+    foreign: tuple[str, ...]  # evaluations of runs or detectors that the scale does not have
+
+    def training(self, run: Run, seed: int) -> Training | None:
+        """The training of a run and seed, if it is done."""
+        return self.trainings.get(self.experiment.training_id(run, seed)) if run.network else None
+
+    def estimate(self, run: str, detector: str, metric: str, protocol: str = "paper") -> Estimate | None:
+        """The mean over seeds and its 95 % interval; None where there is no evaluation.
+
+        Each seed's interval is over images (bootstrap). All seeds see the same images, so that averaging does
+        not narrow it: the images' half widths are averaged, and the standard error of the seeds' mean, times
+        Student's 97.5 % point, is added in quadrature. One seed: the images' interval alone.
+        """
+        m = self.metrics
+        rows = m[(m.run == run) & (m.detector == detector) & (m.metric == metric) & (m.protocol == protocol)]
+        rows = rows[rows.value.notna()]  # null where no annotated person counts
+        if rows.empty:
+            return None
+        values = rows.value.to_numpy(float)
+        mean = float(values.mean())
+        below = float((rows.value - rows.low).mean())
+        above = float((rows.high - rows.value).mean())
+        spread = seed_halfwidth(values)
+        return Estimate(
+            mean, mean - math.hypot(below, spread), mean + math.hypot(above, spread), tuple(rows.seed)
+        )
+
+
+def seed_halfwidth(values: np.ndarray) -> float:
+    """Half the 95 % interval of the mean over seeds (Student's t); 0 for a single seed."""
+    if len(values) < 2:
+        return 0.0
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def collect(experiment: Experiment) -> Results:
+    """Read every result of the scale. Absent files are absences; unreadable ones raise UserError."""
+    evaluations, frames, foreign = {}, [], []
+    for path in sorted((experiment.results / "runs").glob("*/seed-*/*/metrics.json")):
+        run, seed, detector = path.parts[-4], int(path.parts[-3].removeprefix("seed-")), path.parts[-2]
+        if run not in experiment.grid or detector not in experiment.detectors(experiment.grid[run]):
+            foreign.append(str(path))
+            continue
+        address, rows = _read_metrics(path)
+        evaluations[run, detector, seed] = Evaluation(
+            run, seed, detector, path.parent, address, _stale(experiment, experiment.grid[run], seed, address)
+        )
+        frames.append(rows.assign(run=run, detector=detector, seed=seed))
+    metrics = pd.concat(frames)[METRIC_COLUMNS] if frames else pd.DataFrame(columns=METRIC_COLUMNS)
+    flops_file = experiment.results / "flops" / "flops.csv"
+    return Results(
+        experiment,
+        metrics.reset_index(drop=True),
+        evaluations,
+        {
+            p.name: _read_training(p)
+            for p in sorted((experiment.results / "trainings").glob("*/"))
+            if p.is_dir()
+        },
+        _read_table(flops_file),
+        flops_file,
+        _read_table(experiment.results / "latency.csv"),
+        {
+            (p.parent.name, p.name.removesuffix(".metrics.json")): read_json(p, "box metrics file")
+            for p in sorted((experiment.results / "boxes").glob("*/*.metrics.json"))
+        },
+        tuple(foreign),
+    )
+
+
+def _read_metrics(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    content = read_json(path, "metrics file")
+    try:
+        rows = pd.DataFrame(content["rows"])[["protocol", "metric", "value", "low", "high"]]
+        for column in ("value", "low", "high"):
+            rows[column] = pd.to_numeric(rows[column])
+        return dict(content["address"]), rows.assign(
+            low=rows.low.fillna(rows.value), high=rows.high.fillna(rows.value)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a metrics file ({error}); evaluate the run again") from None
+
+
+def _stale(experiment: Experiment, run: Run, seed: int, address: dict[str, Any]) -> str:
+    there = address.get("training_id")
+    members = [experiment.grid[name] for name in run.members] or [run]
+    if there == "+".join(experiment.training_id(member, seed) for member in members):
+        return ""
+    return f"measured on {there}, made by another configuration or other code than the present one"
+
+
+def _read_training(folder: Path) -> Training:
+    documents = [
+        read_json(folder / name, "training's record") if (folder / name).is_file() else {}
+        for name in ("config.json", "environment.json")
+    ]
+    return Training(folder.name, folder, *documents)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """A CSV with a column ``run``, by run; empty where the file is absent."""
+    if not path.is_file():
+        return pd.DataFrame(index=pd.Index([], name="run"))
+    try:
+        table = pd.read_csv(path).set_index("run")
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a table with a column 'run': {error}") from None
+    return table[~table.index.duplicated()]

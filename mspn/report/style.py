@@ -1,0 +1,92 @@
+"""The look of every figure: readable in print, in grey and for the colour-blind, and the same bytes each time."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mspn.files import atomic, write_text
+
+# Greys that the page replaces by its theme's; no data is drawn in them.
+INK, MUTED, GRID, PAPER = "#1b1b1f", "#6b6b73", "#dcdce1", "#fefefe"
+# Okabe and Ito's colours, told apart by all common kinds of colour vision; markers and dashes differ as well.
+BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#4a9fd4", "#c98a00"
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5.5,
+    "svg.hashsalt": "mspn",
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def figure(
+    width: float = 7.2, height: float = 4.0, rows: int = 1, columns: int = 1
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure of ``rows`` x ``columns`` axes (inches), in the house style; closed afterwards."""
+    with plt.rc_context(_RC):
+        fig, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
+        try:
+            yield fig, list(axes.flat)
+        finally:
+            plt.close(fig)
+
+
+def save(fig: Figure, folder: Path, name: str) -> str:
+    """Write ``name.svg`` and ``name.png`` (200 dpi), the same bytes for the same data; returns the SVG."""
+    buffer = io.StringIO()
+    fig.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    write_text(folder / f"{name}.svg", svg)
+    with atomic(folder / f"{name}.png") as temporary:
+        fig.savefig(temporary, format="png", dpi=200, metadata={"Software": None})
+    return svg
+
+
+def themed(svg: str, title: str) -> str:
+    """The SVG for the page: without prolog, named for screen readers, its greys those of the page's theme."""
+    body = svg[svg.index("<svg") :]
+    body = body[: body.index(">") + 1] + f"<title>{_escape(title)}</title>" + body[body.index(">") + 1 :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
+    body = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'role="img"', body, count=1)
+    for grey, name in ((INK, "ink"), (MUTED, "muted"), (GRID, "rule"), (PAPER, "paper")):
+        body = body.replace(grey, f"var(--{name})")
+    return body
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,183 @@
+"""Bootstrap replicates against pycocotools' own accumulation, and the rules that combine them."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+
+from mspn.errors import UserError
+from mspn.metrics import bootstrap, coco, mpii, seeds
+from tests.coco_cases import dataset, predictions
+
+
+def coco_of(data):
+    with coco.quiet():
+        truth = COCO()
+        truth.dataset = copy.deepcopy(data)
+        truth.createIndex()
+    return truth
+
+
+def resampled(data, results, weights):
+    """The data set and predictions with every image as often as drawn, each copy an image of its own."""
+    new, new_results, next_image = {**data, "images": [], "annotations": []}, [], 1
+    by_image: dict[int, list] = {}
+    for annotation in data["annotations"]:
+        by_image.setdefault(annotation["image_id"], []).append(annotation)
+    results_by_image: dict[int, list] = {}
+    for result in results:
+        results_by_image.setdefault(result["image_id"], []).append(result)
+    for image, times in zip(data["images"], weights, strict=True):
+        for _ in range(times):
+            new["images"].append({**image, "id": next_image})
+            for annotation in by_image.get(image["id"], []):
+                identity = {"id": len(new["annotations"]) + 1, "image_id": next_image}
+                new["annotations"].append({**annotation, **identity})
+            new_results += [{**r, "image_id": next_image} for r in results_by_image.get(image["id"], [])]
+            next_image += 1
+    return new, new_results
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 0, 3, 1]))
+def test_a_replicate_is_accumulate_on_the_resampled_images_to_the_last_digit(seed, levels):
+    rng = np.random.default_rng(seed)
+    data = dataset(rng, images=8)
+    results = predictions(rng, data, levels)
+    matches = bootstrap.pack(coco.evaluate(coco_of(data), results))
+    weights = rng.multinomial(8, np.full(8, 1 / 8))
+    drawn, drawn_results = resampled(data, results, weights)
+    expected = np.array(coco.evaluate(coco_of(drawn), drawn_results).stats)
+    assert bootstrap.figures(matches, weights).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("levels", [0, 4])
+def test_without_resampling_they_are_pycocotools_own_ten_figures(levels):
+    rng = np.random.default_rng(levels)
+    data = dataset(rng, images=40)
+    evaluation = coco.evaluate(coco_of(data), predictions(rng, data, levels))
+    assert bootstrap.figures(bootstrap.pack(evaluation)).tolist() == list(evaluation.stats)
+    assert 0.05 < evaluation.stats[0] < 0.95  # neither trivial nor perfect
+
+
+def test_replicates_are_the_figures_of_the_drawn_weights():
+    rng = np.random.default_rng(5)
+    data = dataset(rng, images=30)
+    matches = bootstrap.pack(coco.evaluate(coco_of(data), predictions(rng, data)))
+    weights = bootstrap.resamples(30, seed=7, count=20)
+    assert (weights.sum(axis=1) == 30).all()
+    expected = np.array([bootstrap.figures(matches, row) for row in weights])
+    got = bootstrap.replicates(matches, seed=7, count=20)
+    assert np.array_equal(got, np.where(expected < 0, np.nan, expected), equal_nan=True)
+    assert not np.array_equal(got, bootstrap.replicates(matches, seed=8, count=20))
+
+
+def test_more_replicates_begin_with_the_same_ones():
+    assert np.array_equal(bootstrap.resamples(9, 3, 50)[:20], bootstrap.resamples(9, 3, 20))
+
+
+def test_no_detections_and_no_persons():
+    data = dataset(np.random.default_rng(0), images=6)
+    nothing = coco.evaluate(coco_of(data), [])
+    assert bootstrap.figures(bootstrap.pack(nothing)).tolist() == list(nothing.stats)
+    assert nothing.stats[0] == 0
+    empty = {**data, "annotations": []}
+    nobody = coco.evaluate(coco_of(empty), predictions(np.random.default_rng(0), empty, extra=1))
+    assert bootstrap.figures(bootstrap.pack(nobody)).tolist() == list(nobody.stats) == [-1.0] * 10
+    assert np.isnan(bootstrap.replicates(bootstrap.pack(nobody), 0, 5)).all()
+
+
+def test_matches_survive_their_file(tmp_path):
+    rng = np.random.default_rng(3)
+    data = dataset(rng, images=10)
+    matches = bootstrap.pack(coco.evaluate(coco_of(data), predictions(rng, data)))
+    distances = mpii.Distances(np.arange(2), np.array([0, 1], np.int32), rng.random((2, 16)))
+    bootstrap.save_matches(tmp_path / "m.npz", {"paper": matches, "shift-1": matches, "other": distances})
+    loaded = bootstrap.load_matches(tmp_path / "m.npz")
+    assert list(loaded) == ["paper", "shift-1", "other"]
+    for key, value in vars(matches).items():
+        assert np.array_equal(getattr(loaded["shift-1"], key), value), key
+    assert np.array_equal(loaded["other"].distances, distances.distances)
+    (tmp_path / "m.npz").write_bytes((tmp_path / "m.npz").read_bytes()[:200])
+    with pytest.raises(UserError, match=r"m\.npz: damaged"):
+        bootstrap.load_matches(tmp_path / "m.npz")
+    with pytest.raises(UserError, match="no such file"):
+        bootstrap.load_matches(tmp_path / "none.npz")
+
+
+def test_paired_difference_is_narrower_than_the_noise_of_either():
+    rng = np.random.default_rng(1)
+    data = dataset(rng, images=60)
+    results = predictions(rng, data)
+    better = copy.deepcopy(results)
+    for result in better[::7]:
+        result["score"] *= 0.5
+    a, b = (bootstrap.pack(coco.evaluate(coco_of(data), r)) for r in (results, better))
+    value, samples = bootstrap.paired_difference(a, b, seed=0, count=200)
+    assert value[0] == bootstrap.figures(a)[0] - bootstrap.figures(b)[0]
+    assert samples[:, 0].std() < 0.7 * bootstrap.replicates(a, 0, 200)[:, 0].std()
+    assert not bootstrap.paired_difference(a, a, seed=0, count=20)[1].any()
+    other = bootstrap.Matches(**{**vars(b), "image_ids": b.image_ids + 1})
+    with pytest.raises(UserError, match="same images"):
+        bootstrap.paired_difference(a, other, seed=0, count=5)
+
+
+def test_interval_is_the_percentiles_without_nan():
+    values = np.concatenate([np.arange(101.0), [np.nan]])
+    assert bootstrap.interval(values) == pytest.approx((2.5, 97.5))
+    assert np.isnan(bootstrap.interval(np.array([np.nan]))).all()
+
+
+def test_estimate_adds_the_variance_of_images_and_of_seeds():
+    # Two seeds, 70 and 72: the mean's variance between seeds is 2 / 2 = 1. Images: standard deviation 2.
+    samples = np.array([[69.0, 71.0] * 500, [69.0, 71.0] * 500]) * 2
+    result = seeds.estimate([70, 72], samples)
+    assert result.value == 71 and result.seeds == 2
+    assert result.image_sd == pytest.approx(2, rel=1e-3) and result.seed_sd == pytest.approx(1)
+    # Welch and Satterthwaite: 5 squared / (1 squared / 1) = 25 degrees, where Student's 97.5 % is 2.0595.
+    assert result.degrees == pytest.approx(25, rel=1e-2)
+    assert result.high - 71 == pytest.approx(2.0595 * 5**0.5, rel=1e-3)
+    assert result.probability_above(71) == pytest.approx(0.5)
+
+
+def test_one_seed_knows_only_the_image_noise():
+    result = seeds.estimate([50], np.array([[49.0, 51.0] * 500]))
+    assert result.seeds == 1 and np.isnan(result.seed_sd)
+    assert result.high - 50 == pytest.approx(1.96, rel=1e-3)
+    assert result.probability_above(48) > 0.97
+
+
+def test_estimate_of_a_difference_pairs_images_and_adds_seeds():
+    common = np.random.default_rng(0).normal(0, 3, 1000)
+    a = np.stack([71 + common, 73 + common])
+    b = np.stack([70 + common, 70 + common, 70 + common])
+    result = seeds.estimate_difference([71, 73], a, [70, 70, 70], b)
+    assert result.value == pytest.approx(2) and result.image_sd == pytest.approx(0, abs=1e-9)
+    assert result.seed_sd == pytest.approx(1) and result.degrees == pytest.approx(1)
+    assert result.seeds == 2 and result.low < 0 < result.high  # one degree of freedom: far from sure
+    same = seeds.estimate_difference([70], b[:1], [70], b[:1])
+    assert same.low == same.high == 0 and same.probability_above(0) == 0
+
+
+def test_intervals_cover_the_true_value_about_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        image, spread = rng.normal(0, 1), rng.normal(0, 0.7, 3)
+        samples = np.broadcast_to(rng.normal(0, 1, 400), (3, 400))
+        result = seeds.estimate((image + spread).tolist(), samples)
+        covered += result.low < 0 < result.high
+    assert 0.91 < covered / 400 < 0.99
+
+
+def test_the_report_can_use_it_without_torch_and_pycocotools():
+    code = (
+        "import sys; from mspn.metrics import bootstrap, mpii, seeds; from mspn import protocols; "
+        "assert not {'torch', 'pycocotools'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,82 @@
+"""The configuration: what is accepted, and what a person is told when something is not."""
+
+from pathlib import Path
+
+import pytest
+
+from mspn.config import CocoData, load_scale, parse_size
+from mspn.errors import UserError
+
+SCALES = sorted(path.stem for path in Path("workflow/config/scales").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_every_scale_in_the_repository_is_valid(name):
+    assert load_scale(name).name == name
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_all_mistakes_are_listed_with_place_and_allowed_values(tmp_path):
+    text = """
+extends: demo
+nam: own
+width: wide
+recipes: {coco: {batch_size: 3}}
+datasets: {coco: {imagess: 3}}
+"""
+    with pytest.raises(UserError) as error:
+        load_scale(write(tmp_path, text))
+    message = str(error.value)
+    assert "own.yaml: 4 wrong" in message
+    assert "nam: unknown key; allowed: name," in message
+    assert "recipes.coco.batch_size: unknown key; allowed: batch, iterations" in message
+    assert "datasets.coco.synth.imagess: unknown key; allowed: kind, layout" in message
+    assert "width: " in message and "'wide'" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[1, 2]", "mapping"),
+        ("a: [", "not valid YAML"),
+        ("extends: nowhere", "no such scale; there are: "),
+        ("extends: demo\nevaluate_on: [best]", "unknown ['best']"),
+        ("extends: demo\ninputs: {256x192: 96by72}", "HEIGHTxWIDTH"),
+        ("extends: demo\ndatasets: {coco: {kind: cocoo}}", "'coco'"),
+    ],
+)
+def test_bad_files_are_refused_with_the_reason(tmp_path, text, expected):
+    with pytest.raises(UserError, match=r"own\.yaml|nowhere") as error:
+        load_scale(write(tmp_path, text))
+    assert expected in str(error.value)
+
+
+def test_a_change_of_kind_replaces_the_whole_entry(tmp_path):
+    scale = load_scale(write(tmp_path, "extends: demo\ndatasets: {coco: {kind: coco, root: x}}"))
+    assert scale.datasets["coco"].kind == "coco"
+    assert scale.datasets["mpii"] == load_scale("demo").datasets["mpii"]
+
+
+def test_environment_variables_have_a_default(tmp_path, monkeypatch):
+    path = write(tmp_path, 'extends: demo\ndatasets: {coco: {kind: coco, root: "${OWN_COCO:-data/coco}"}}')
+
+    def root() -> Path:
+        data = load_scale(path).datasets["coco"]
+        assert isinstance(data, CocoData)
+        return data.root
+
+    assert root() == Path("data/coco")
+    monkeypatch.setenv("OWN_COCO", "/elsewhere")
+    assert root() == Path("/elsewhere")
+
+
+def test_sizes_are_height_by_width_in_multiples_of_four():
+    assert parse_size("256x192") == (256, 192)
+    for wrong in ("256", "255x192", "0x4", "256x192x3", "-4x4"):
+        with pytest.raises(ValueError, match="HEIGHTxWIDTH"):
+            parse_size(wrong)

@@ -1,0 +1,250 @@
+"""A run's evaluation, whole: on an oracle, on an untrained network, and on weights that must be refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+
+from mspn import evaluate as module
+from mspn.cli import main
+from mspn.data.detectors import as_detections
+from mspn.data.geometry import crop_matrices, test_crops, transform
+from mspn.data.load import load_annotations, load_split
+from mspn.errors import UserError
+from mspn.evaluate import evaluate, joints_of, load_run, predict
+from mspn.experiment import load_experiment
+from mspn.files import read_json, write_json
+from mspn.grid import SUPERVISIONS
+from mspn.inference import Ensemble, heat_maps, load_ensemble
+from mspn.metrics import bootstrap, coco, mpii
+from mspn.networks.table import build_network, network_spec
+from mspn.protocols import PROTOCOLS, protocols_for
+from mspn.synth import make_dataset
+from mspn.targets import make_targets
+from mspn.weights import save_weights
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    """The smoke scale, read from the repository; its bootstrap cut short."""
+    whole = load_experiment("smoke")
+    return replace(whole, scale=whole.scale.model_copy(update={"bootstrap": 20}))
+
+
+@pytest.fixture(scope="module")
+def workplace(experiment, tmp_path_factory):
+    """A folder with validation data, boxes and untrained weights."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for dataset, layout in (("coco", "coco"), ("mpii", "mpii")):
+        root = folder / experiment.data_folder(dataset)
+        options: dict[str, Any] = {
+            "layout": layout,
+            "difficulty": "plain",
+            "seed": 1,
+            "train_images": 1,
+            "val_images": 5,
+        }
+        make_dataset(root, **options, workers=1, progress=False)
+    truth = load_split(experiment.scale.datasets["coco"], folder / experiment.data_folder("coco"), "val")
+    write_json(folder / experiment.boxes_file("coco", "gt"), as_detections(truth))
+    for name in ("mspn-2", "mspn-4-mpii"):
+        save(experiment, name, folder)
+    return folder
+
+
+@pytest.fixture
+def here(workplace, monkeypatch):
+    """Inside that folder, as paths of an experiment are relative."""
+    monkeypatch.chdir(workplace)
+    return workplace
+
+
+def save(experiment, name, folder, **changes):
+    """Untrained weights in the place of a run's; ``changes`` of their header."""
+    run = experiment.run(name)
+    constructor, keywords = network_spec(run.network)
+    shape = {
+        "joints": 17 if run.joint_set == "coco" else 16,
+        "scales": SUPERVISIONS[run.supervision][0],
+        "width": experiment.scale.width,
+    }
+    torch.manual_seed(0)
+    network = build_network(run.network, **shape)
+    header = {
+        "constructor": constructor,
+        "keywords": {**keywords, **shape},
+        "joint_set": run.joint_set,
+        "input_size": list(experiment.input_size(run)),
+        "run": name,
+        "seed": 0,
+        "training_id": experiment.training_id(run, 0),
+        "identity": experiment.identity(run, 0),
+        "step": experiment.recipe(run).iterations,
+        "source": "test",
+    } | changes
+    path = folder / experiment.training_folder(run, 0) / "weights.safetensors"
+    save_weights(path, network.state_dict(), header)
+    return path
+
+
+def oracle(persons, size):
+    """In place of a network: target heat maps of the annotated joints, in the persons' order."""
+    enlarge = persons.skeleton.name != "mpii"
+    matrices = crop_matrices(test_crops(persons.boxes, size, enlarge), size)
+    joints = persons.joints.astype(np.float64).copy()
+    joints[..., :2] = transform(joints[..., :2], matrices)
+    maps = make_targets(torch.from_numpy(joints).float(), (7,), size)[:, 0]
+    done = 0
+
+    def heat_maps_of(_, images):
+        nonlocal done
+        part = maps[done : done + len(images)]
+        done += len(images)
+        return part, part.flip(-1)[:, torch.from_numpy(persons.skeleton.mirrored)]
+
+    return heat_maps_of
+
+
+@pytest.mark.parametrize(("dataset", "size"), [("coco", (256, 192)), ("mpii", (256, 256))])
+def test_target_heat_maps_score_nearly_everything(experiment, here, monkeypatch, dataset, size):
+    data, root = experiment.scale.datasets[dataset], experiment.data_folder(dataset)
+    truth = load_split(data, root, "val")
+    monkeypatch.setattr(module, "heat_maps", oracle(truth, size))
+    ensemble = Ensemble([], [{"joint_set": dataset, "input_size": list(size)}], CPU)
+    protocols = protocols_for(dataset)
+    joints = predict(ensemble, truth, list(protocols.values()), batch=4)
+    for name, protocol in protocols.items():
+        found = joints[joints_of(protocol)]
+        if dataset == "mpii":
+            distances = mpii.pack(truth.joints, truth.head_sizes, truth.image_ids, found)
+            value = mpii.figures(distances)[mpii.FIGURES.index("Mean")]
+        else:
+            annotations = coco.index(load_annotations(data, root, "val"))
+            value = coco.evaluate(annotations, coco.results(truth.image_ids, found, truth.scores)).stats[0]
+        # A pixel's shift of the mirrored map costs accuracy; wrong sides or places would cost nearly all.
+        assert value > (0.95 if not protocol.shift else 0.8), name
+
+
+@pytest.fixture
+def evaluated(experiment, here):
+    """The untrained network's evaluation."""
+    return evaluate(experiment, experiment.run("mspn-2"), 0, "gt", CPU, batch=8)
+
+
+def test_an_untrained_network_scores_about_nothing_and_writes_everything(experiment, evaluated):
+    metrics = read_json(evaluated / "metrics.json")
+    assert {(row["protocol"], row["metric"]) for row in metrics["rows"]} == {
+        (protocol, figure) for protocol in PROTOCOLS for figure in coco.FIGURES
+    }
+    for row in metrics["rows"]:
+        assert row["value"] is None or 0 <= row["low"] <= row["high"] <= 100
+    value = {(row["protocol"], row["metric"]): row["value"] for row in metrics["rows"]}
+    assert value["paper", "AP"] < 2
+    address = metrics["address"]
+    assert address["training_id"] == experiment.training_id(experiment.run("mspn-2"), 0)
+    assert (address["run"], address["seed"], address["detector"]) == ("mspn-2", 0, "gt")
+    assert {"tensor_hash", "identity", "versions", "commit", "device", "data", "protocols"} <= set(address)
+    assert set(address["protocols"]) == set(PROTOCOLS)
+
+    # The written predictions score what the metrics say, and so do the matches.
+    with coco.quiet():
+        truth = COCO(str(experiment.data_folder("coco") / "annotations/person_keypoints_val.json"))
+    stats = coco.evaluate(truth, read_json(evaluated / "predictions.json")).stats
+    matches = bootstrap.load_matches(evaluated / "matches.npz")
+    assert list(matches) == list(PROTOCOLS)
+    assert bootstrap.figures(matches["paper"]).tolist() == list(stats)
+    assert [value["paper", figure] for figure in coco.FIGURES if value["paper", figure] is not None] == [
+        100 * stat for stat in stats if stat >= 0
+    ]
+    assert (evaluated / "sheet.jpg").read_bytes()[:2] == b"\xff\xd8"
+    analysis = read_json(evaluated / "analysis.json")
+    assert analysis["rows"][0]["joints"] > 0 and analysis["protocol"] == "paper"
+    with np.load(evaluated / "stages.npz", allow_pickle=False) as stages:
+        height, width = experiment.input_size(experiment.run("mspn-2"))
+        assert stages["prediction"].shape == stages["target"].shape == (2, 17, height // 4, width // 4)
+        assert stages["crop"].shape == (height, width, 3)
+
+
+def test_mpii_is_scored_by_pckh(experiment, here):
+    folder = evaluate(experiment, experiment.run("mspn-4-mpii"), 0, "gt", CPU, batch=8)
+    rows = read_json(folder / "metrics.json")["rows"]
+    value = {(row["protocol"], row["metric"]): row["value"] for row in rows}
+    assert set(value) == {(p, figure) for p in protocols_for("mpii") for figure in mpii.FIGURES}
+    assert value["paper", "Mean"] < 20
+    assert len(read_json(folder / "predictions.json")[0]["keypoints"]) == 48
+
+
+def test_the_command_prints_the_paper_protocol(experiment, here, monkeypatch, capsys):
+    monkeypatch.setattr("mspn.experiment.load_experiment", lambda scale: experiment)
+    arguments = ["--scale", "smoke", "--run", "mspn-2", "--detector", "gt", "--device", "cpu"]
+    assert main(["evaluate", *arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["metric"] for row in printed["rows"]] == list(coco.FIGURES)
+    assert main(["evaluate", *arguments[:-4], "--detector", "det-0", "--device", "cpu"]) == 2
+    assert "no detector 'det-0'" in capsys.readouterr().err
+
+
+def test_annotations_that_do_not_fit_are_refused_before_any_figure(experiment, here, monkeypatch, evaluated):
+    def shifted(*arguments):
+        truth = load_split(*arguments)
+        return replace(truth, joints=truth.joints + np.array([8, 0, 0], np.float32))
+
+    (evaluated / "metrics.json").unlink()
+    monkeypatch.setattr(module, "load_split", shifted)
+    with pytest.raises(UserError, match="instead of 100"):
+        evaluate(experiment, experiment.run("mspn-2"), 0, "gt", CPU)
+    assert not (evaluated / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training_id": "mspn-2-s0-other"}, "training_id 'mspn-2-s0-other', not"),
+        ({"step": 1}, "step 1, not 4"),
+        ({"seed": 5}, "seed 5, not 0"),
+        ({"input_size": [96, 72]}, r"input_size \[96, 72\], not"),
+    ],
+)
+def test_weights_of_another_training_are_refused(experiment, tmp_path, monkeypatch, changes, message):
+    save(experiment, "mspn-2", tmp_path, **changes)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"not the finished training of run 'mspn-2'.*{message}"):
+        load_run(experiment, experiment.run("mspn-2"), 0, CPU)
+
+
+def test_missing_and_partial_weights_are_refused(experiment, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"weights\.safetensors: no such weights"):
+        load_run(experiment, experiment.run("mspn-2"), 0, CPU)
+    path = save(experiment, "mspn-2", tmp_path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"weights\.safetensors"):
+        load_run(experiment, experiment.run("mspn-2"), 0, CPU)
+
+
+def test_an_ensemble_is_the_mean_of_heat_maps_of_equal_geometry(experiment, workplace, tmp_path):
+    first = workplace / experiment.training_folder(experiment.run("mspn-2"), 0) / "weights.safetensors"
+    second = save(experiment, "mspn-1", tmp_path)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (2, 64, 48, 3), np.uint8))
+    one, other = (heat_maps(load_ensemble([path], CPU), images) for path in (first, second))
+    both = heat_maps(load_ensemble([first, second], CPU), images)
+    for mean, a, b in zip(both, one, other, strict=True):
+        torch.testing.assert_close(mean, (a + b) / 2)
+    misfit = save(experiment, "mspn-1", tmp_path, input_size=[96, 72])
+    with pytest.raises(UserError, match="equal geometry"):
+        load_ensemble([first, misfit], CPU)
+
+
+def test_a_network_that_gives_no_numbers_is_refused(experiment, workplace):
+    path = workplace / experiment.training_folder(experiment.run("mspn-2"), 0) / "weights.safetensors"
+    ensemble = load_ensemble([Path(path)], CPU)
+    next(ensemble.networks[0].parameters()).data.fill_(float("nan"))
+    with pytest.raises(UserError, match="a number that is none"):
+        heat_maps(ensemble, torch.zeros(1, 64, 48, 3, dtype=torch.uint8))

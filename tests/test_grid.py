@@ -1,0 +1,104 @@
+"""The grid and what is derived from it: runs, identities and the places of files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mspn.errors import UserError
+from mspn.experiment import Experiment, load_experiment
+from mspn.grid import GRID, GRID_COLUMNS, load_grid
+
+ROW = "one\tmspn-1\t256x192\tctf\tcoco\tgt\t"
+
+
+def grid_file(tmp_path: Path, *rows: str, header: str = "\t".join(GRID_COLUMNS)) -> Path:
+    path = tmp_path / "grid.tsv"
+    path.write_text("\n".join((header, *rows)) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (
+            ROW.replace("mspn-1", "mspn-9"),
+            "line 3, column network: unknown network 'mspn-9'; there are: mspn-1",
+        ),
+        (ROW.replace("ctf", "cft"), "line 3, column supervision: 'cft'; allowed: base, ctf, k77, k55"),
+        (ROW.replace("coco", "coc"), "line 3, column data: 'coc'; allowed: coco, coco+external, mpii"),
+        (ROW.replace("256x192", "256"), "line 3, column input"),
+        (ROW.replace("one", "One Run"), "line 3, column run"),
+        (ROW.replace("gt", ""), "line 3, column detectors"),
+        (ROW + "first", "either a network or, for an ensemble, members"),
+        (ROW.replace("one", "first"), "'first' is there twice"),
+        ("e\t\t256x192\t\tcoco\tgt\tnobody", "member 'nobody'"),
+        ("e\t\t384x288\t\tcoco\tgt\tfirst", "another geometry"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, row, expected):
+    with pytest.raises(UserError) as error:
+        load_grid(grid_file(tmp_path, ROW.replace("one", "first"), row))
+    assert expected in str(error.value)
+
+
+def test_wrong_columns_and_missing_file_are_named(tmp_path):
+    with pytest.raises(UserError, match="columns are"):
+        load_grid(grid_file(tmp_path, header="run\tnet"))
+    with pytest.raises(UserError, match="no such grid"):
+        load_grid(tmp_path / "none.tsv")
+
+
+def test_the_grid_holds_every_run_of_the_paper():
+    grid = load_grid()
+    sample = """mspn-1 mspn-4 resnet-254 hourglass-8 hourglass-2-wide mspn-2xres18 l-xcp mspn-4xs-xcp
+        hourglass-4-ctf-csfa mspn-2-k55 mspn-4-384x288-ensemble mspn-4-mpii"""
+    assert set(sample.split()) <= set(grid)
+
+
+def ids(experiment: Experiment, seed: int = 0) -> dict[str, str]:
+    return {run.run: experiment.training_id(run, seed) for run in experiment.trained}
+
+
+def test_only_what_affects_a_training_changes_its_identity():
+    experiment = load_experiment("demo")
+    before = ids(experiment)
+    assert len(set(before.values())) == len(before)
+    scale = experiment.scale
+    cosmetic = replace(experiment, scale=scale.model_copy(update={"description": "x", "bootstrap": 7}))
+    assert ids(cosmetic) == before
+    recipe = scale.recipes["mpii"].model_copy(update={"lr": 1e-9})
+    other = replace(experiment, scale=scale.model_copy(update={"recipes": {**scale.recipes, "mpii": recipe}}))
+    assert [run for run, training in ids(other).items() if training != before[run]] == ["mspn-4-mpii"]
+    assert not set(ids(experiment, seed=1).values()) & set(before.values())
+
+
+def test_a_new_row_changes_no_identity_and_a_second_label_shares_the_training(tmp_path):
+    text = GRID.read_text().rstrip("\n")
+    twin = next(line for line in text.splitlines() if line.startswith("mspn-2\t")).replace(
+        "mspn-2", "twin", 1
+    )
+    path = tmp_path / "grid.tsv"
+    path.write_text(f"{text}\n{twin}\n")
+    before, after = load_experiment("demo"), load_experiment("demo", path)
+    assert {run: ids(after)[run] for run in ids(before)} == ids(before)
+    assert ids(after)["twin"] == ids(after)["mspn-2"]
+    assert set(after.trainings()) == set(before.trainings())
+
+
+def test_unknown_runs_and_trainings_are_refused_with_what_there_is():
+    experiment = load_experiment("smoke")
+    with pytest.raises(UserError, match="unknown run 'mspn-5' at scale smoke; there are: mspn-1"):
+        experiment.run("mspn-5")
+    with pytest.raises(UserError, match="there are: mspn-1-s0-"):
+        experiment.training("mspn-1-s0-0000000000")
+
+
+def test_a_scale_that_lacks_what_a_run_needs_is_refused(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("extends: demo\nruns: [mspn-4-384x288-ensemble]")
+    with pytest.raises(UserError, match="needs its member"):
+        load_experiment(str(path))
+    path.write_text("extends: demo\nruns: [mspn-1, mspn-77]")
+    with pytest.raises(UserError, match=r"unknown \['mspn-77'\]"):
+        load_experiment(str(path))

@@ -1,0 +1,197 @@
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mspn.config import load_scale
+from mspn.data.batches import Batch
+from mspn.grid import load_grid
+from mspn.hardware import Options, prepare
+from mspn.networks.table import build_network
+from mspn.optimisation import (
+    PAPER,
+    RELEASED,
+    Adam,
+    Objective,
+    accumulate_gradients,
+    learning_rate,
+    starting_network,
+    update_average,
+)
+
+CPU = torch.device("cpu")
+torch.set_num_threads(1)
+
+
+def test_papers_schedule():
+    assert [learning_rate(PAPER, step) for step in (0, 45_000, 90_000)] == [5e-4, 2.5e-4, 0]
+    assert learning_rate(PAPER, 89_999) == pytest.approx(5e-4 / 90_000)
+
+
+def test_released_schedule():
+    rates = [learning_rate(RELEASED, step) for step in (0, 1200, 2400, 49_200, 96_000)]
+    assert rates == pytest.approx([4e-4, 2.2e-3, 4e-3, 2e-3, 0])
+    assert learning_rate(RELEASED, 2399) < learning_rate(RELEASED, 2400) > learning_rate(RELEASED, 2401)
+
+
+@pytest.mark.parametrize("recipe", [PAPER, RELEASED])
+def test_schedule_is_linear_on_either_side_of_the_warmup(recipe):
+    warmup = recipe.warmup_iterations
+    for steps in (range(0, warmup), range(warmup, recipe.iterations)):
+        rates = [learning_rate(recipe, step) for step in list(steps)[:: max(len(steps) // 10, 1)]]
+        differences = [b - a for a, b in pairwise(rates)]
+        assert np.allclose(differences, differences[:1] * len(differences), rtol=1e-6)
+
+
+def test_paper_scale_trains_by_the_papers_recipe():
+    recipe = load_scale("paper").recipes["coco"]
+    assert recipe.model_copy(update={"precision": "fp32"}) == PAPER
+
+
+def small_network():
+    torch.manual_seed(1)
+    layers = [nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1, bias=False)]
+    return prepare(nn.Sequential(*layers), CPU, Options())
+
+
+def test_adam_is_torchs_adam():
+    ours, theirs = small_network(), small_network()
+    adam = Adam(ours, weight_decay=0.1)
+    reference = torch.optim.Adam(theirs.parameters(), weight_decay=0.1, foreach=False, fused=False)
+    x = torch.randn(2, 3, 5, 5).contiguous(memory_format=torch.channels_last)
+    for step in range(4):
+        lr = 0.01 * (step + 1)
+        reference.param_groups[0]["lr"] = lr
+        ours(x).square().sum().backward()
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert a.grad is not None
+            b.grad = a.grad.clone()
+        adam.step(lr)
+        reference.step()
+        reference.zero_grad()
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+            assert a.grad is None
+
+
+def test_adam_agrees_with_the_paper_of_adam():
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 2.0)
+    adam, x, m, v = Adam(network, weight_decay=0.5), 2.0, 0.0, 0.0
+    for t in range(1, 5):
+        (3 * network.weight.square().sum()).backward()
+        adam.step(0.1)
+        g = 6 * x + 0.5 * x
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        x -= 0.1 * (m / (1 - 0.9**t)) / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        assert network.weight.item() == pytest.approx(x, rel=1e-5)
+
+
+class Plain(nn.Module):
+    """Two stages of two scales without batch norm: what a sample gives depends on no other."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2 * 2 * 17, 4, 4)
+
+    def forward(self, images, all_stages=False):
+        maps = self.conv(images)
+        return maps.reshape(len(maps), 2, 2, 17, *maps.shape[-2:]) if all_stages else maps[:, -17:]
+
+
+def random_batch(samples, size=(32, 24)):
+    generator = torch.Generator().manual_seed(3)
+    joints = torch.rand(samples, 17, 3, generator=generator) * torch.tensor([size[1], size[0], 3.0])
+    joints[..., 2].floor_()
+    images = torch.randint(0, 256, (samples, *size, 3), dtype=torch.uint8, generator=generator)
+    return Batch(images, joints, torch.arange(samples))
+
+
+def gradients(network, batches, objective, global_batch, **options):
+    losses = accumulate_gradients(
+        network,
+        batches,
+        objective,
+        global_batch=global_batch,
+        micro=len(batches),
+        device=CPU,
+        layout=torch.contiguous_format,
+        **options,
+    )
+    return losses, {name: p.grad.clone() for name, p in network.named_parameters()}
+
+
+def part(batch, cut):
+    return Batch(batch.images[cut], batch.joints[cut], batch.index[cut])
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch():
+    torch.manual_seed(0)
+    network = Plain()
+    objective, batch = Objective((32, 24), 2, (9, 7), (7, 5)), random_batch(8)
+    losses, whole = gradients(network, [batch], objective, 8)
+    network.zero_grad()
+    parts = [part(batch, slice(start, start + 2)) for start in range(0, 8, 2)]
+    losses_of_parts, accumulated = gradients(network, parts, objective, 8)
+    torch.testing.assert_close(losses, losses_of_parts, rtol=1e-5, atol=0)
+    torch.testing.assert_close(whole, accumulated, rtol=1e-4, atol=1e-3)
+    assert whole["conv.weight"].abs().max() > 5  # so that the tolerance above means something
+
+
+def test_gradient_is_that_of_the_mean_over_the_global_batch():
+    torch.manual_seed(0)
+    network = Plain()
+    objective, batch = Objective((32, 24), 2, (9, 7), (7, 5)), random_batch(4)
+    _, ours = gradients(network, [batch], objective, 4)
+    network.zero_grad()
+    images = (batch.images.float() / 255 - torch.tensor([0.406, 0.456, 0.485])) / torch.tensor(
+        [0.225, 0.224, 0.229]
+    )
+    objective(network, images.permute(0, 3, 1, 2), batch.joints).sum((1, 2)).mean().backward()
+    torch.testing.assert_close(ours["conv.weight"], network.conv.weight.grad, rtol=1e-4, atol=1e-3)
+
+
+def test_bf16_keeps_losses_weights_and_gradients_in_fp32():
+    torch.manual_seed(0)
+    network = build_network("mspn-1", width=0.0625)
+    exact, _ = gradients(network, [random_batch(4)], Objective((32, 24), 1, (7,) * 4, (7,) * 4), 4)
+    network.zero_grad()
+    objective = Objective((32, 24), 1, (7,) * 4, (7,) * 4, precision="bf16")
+    losses, grads = gradients(network, [random_batch(4)], objective, 4)
+    assert losses.dtype == torch.float32
+    assert {g.dtype for g in grads.values()} == {torch.float32}
+    assert not torch.equal(losses, exact)
+    torch.testing.assert_close(losses, exact, rtol=0.02, atol=0)
+
+
+def test_average_of_the_weights():
+    network = small_network()
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    before = average["0.weight"].clone()
+    with torch.no_grad():
+        network[0].weight += 1
+        network[1].num_batches_tracked += 5
+    update_average(average, network, decay=0.9)
+    torch.testing.assert_close(average["0.weight"], before + 0.1)
+    assert average["1.num_batches_tracked"] == 5
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    run = load_grid()["mspn-1"]
+    torch.randn(7)
+    first = starting_network(run, 0.0625, seed=1).state_dict()
+    again = starting_network(run, 0.0625, seed=1).state_dict()
+    other = starting_network(run, 0.0625, seed=2).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_every_parameter_of_every_network_takes_part_in_the_loss():
+    for run in {run.network: run for run in load_grid().values() if run.network}.values():
+        network = starting_network(run, 0.0625, seed=0).train()
+        network(torch.empty(2, 3, 64, 48), all_stages=True).sum().backward()
+        idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+        assert not idle, (run.network, idle)

@@ -1,0 +1,162 @@
+"""The plan: its jobs are the graph's, its times follow from the numbers it states, its purchases too."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mspn import costs, plan
+from mspn.cli import main
+from mspn.commands.plan import describe
+from mspn.costs import Size, Speed, choose_speed, read_throughput
+from mspn.errors import UserError
+from mspn.experiment import Experiment, load_experiment
+from mspn.plan import Task, buy_tables, critical_path, gpu_tasks, wall_time
+
+GIGA = 2.0**30
+
+
+@pytest.fixture
+def smoke() -> Experiment:
+    return load_experiment("smoke")
+
+
+@pytest.fixture
+def sizes(smoke) -> dict[str, Size]:
+    return {run.run: Size(macs=1e9, parameters=1000) for run in smoke.trained}
+
+
+def test_the_jobs_are_those_of_the_graph(smoke):
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--config", "scale=smoke"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    table = text[text.index("Job stats:") :].split("total")[0]
+    assert plan.count_jobs(smoke) == {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+
+
+def test_a_trainings_time_is_its_flops_over_the_rate(smoke, sizes):
+    run = smoke.run("mspn-1")
+    tasks = {task.name: task for task in gpu_tasks(smoke, sizes, Speed(1e12, "test"), gpus_each=2)}
+    samples = smoke.recipe(run).iterations * smoke.recipe(run).batch
+    task = tasks[smoke.training_id(run, 0)]
+    assert task.seconds == pytest.approx(samples * 6 * 1e9 / 1e12 / 2)
+    assert task.gpu_hours == pytest.approx(samples * 6 * 1e9 / 1e12 / 3600)
+
+
+def test_a_measured_throughput_comes_before_the_assumption(smoke, sizes, tmp_path):
+    run = smoke.run("mspn-1")
+    bench = tmp_path / "train.json"
+    row = {"network": "mspn-1", "input": "64x48", "width": 0.0625, "precision": "fp32", "samples_per_s": 50.0}
+    bench.write_text(json.dumps({"rows": [row, {**row, "input": "8x8", "samples_per_s": 1.0}]}))
+    speed = choose_speed(smoke, sizes, "a100", 0.2, bench)
+    assert speed.source.startswith("measured")
+    tasks = {task.name: task for task in gpu_tasks(smoke, sizes, speed, 1)}
+    samples = smoke.recipe(run).iterations * smoke.recipe(run).batch
+    assert tasks[smoke.training_id(run, 0)].seconds == pytest.approx(samples / 50)
+    # Another network of the same size goes at the same rate of FLOPs.
+    assert tasks[smoke.training_id(smoke.run("hourglass-1"), 0)].seconds == pytest.approx(samples / 50)
+
+
+def test_without_a_benchmark_the_assumption_is_stated(smoke, sizes, tmp_path):
+    speed = choose_speed(smoke, sizes, "a100", 0.5, tmp_path / "none.json")
+    assert speed.flops_per_s == pytest.approx(312e12 * 0.5 / 2)
+    assert speed.source.startswith(
+        "assumed: 50% of the peak of A100 (312 TFLOP/s, dense bf16, half of it in fp32)"
+    )
+
+
+def test_a_damaged_benchmark_is_named(tmp_path):
+    (tmp_path / "train.json").write_text('{"rows": [{"network": "mspn-1"}]}')
+    with pytest.raises(UserError, match=r"train.json: not what `mspn bench train` writes"):
+        read_throughput(tmp_path / "train.json")
+
+
+def test_what_is_trained_already_costs_nothing(smoke, sizes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = gpu_tasks(smoke, sizes, Speed(1e12, "test"), 1)
+    folder = smoke.training_folder(smoke.run("mspn-1"), 0)
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").touch()
+    after = gpu_tasks(smoke, sizes, Speed(1e12, "test"), 1)
+    assert {task.name for task in before} - {task.name for task in after} == {folder.name}
+    assert next(task for task in after if task.name.startswith("mspn-1 seed 0")).after == ()
+
+
+def test_packing_by_hand():
+    tasks = [Task("a", "train", 4, 1), Task("b", "train", 3, 1), Task("c", "train", 2, 1)]
+    tasks.append(Task("a on gt", "evaluate", 1, 1, ("a",)))
+    assert wall_time(tasks, 1) == 10
+    assert wall_time(tasks, 2) == 5
+    assert critical_path(tasks) == wall_time(tasks, 3) == 5
+    assert wall_time([], 1) == critical_path([]) == 0
+
+
+def test_a_training_wider_than_the_machine_is_refused():
+    with pytest.raises(UserError, match="a training on 4 GPUs does not fit on 2"):
+        wall_time([Task("a", "train", 1, 4)], 2)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.1, 100), st.integers(1, 4)), min_size=1, max_size=12), st.integers(4, 12)
+)
+def test_a_packing_keeps_within_its_bounds(trainings, gpus):
+    tasks = [Task(f"t{i}", "train", seconds, wide) for i, (seconds, wide) in enumerate(trainings)]
+    tasks += [Task(f"e{i}", "evaluate", 1.0, 1, (f"t{i}",)) for i in range(len(trainings))]
+    work = sum(task.seconds * task.gpus for task in tasks)
+    wall = wall_time(tasks, gpus)
+    assert wall >= max(critical_path(tasks), work / gpus) - 1e-9
+    assert wall <= sum(task.seconds for task in tasks) + 1e-9
+
+
+def test_tables_are_bought_cheapest_first_and_pay_shared_trainings_once(smoke, sizes):
+    sizes = {**sizes, "hourglass-1": Size(1e8, 1000), "mspn-2": Size(4e9, 1000)}
+    tasks = gpu_tasks(smoke, sizes, Speed(1e12, "test"), 1)
+    tables = {1: ["mspn-1", "mspn-2"], 2: ["mspn-1"], 3: ["hourglass-1"]}
+    free = buy_tables(smoke, tasks, tables, None)
+    assert [purchase.table for purchase in free] == [3, 2, 1]
+    alone = buy_tables(smoke, tasks, {1: tables[1]}, None)[0]
+    assert free[2].gpu_hours == pytest.approx(alone.gpu_hours - free[1].gpu_hours)
+    assert free[2].total_gpu_hours == pytest.approx(alone.gpu_hours + free[0].gpu_hours)
+    some = buy_tables(smoke, tasks, tables, free[1].total_gpu_hours)
+    assert [purchase.affordable for purchase in some] == [True, True, False]
+
+
+def test_an_ensembles_table_pays_for_its_members(smoke, sizes):
+    tasks = gpu_tasks(smoke, sizes, Speed(1e12, "test"), 1)
+    (bought,) = buy_tables(smoke, tasks, {8: ["mspn-4-384x288-ensemble"]}, None)
+    members = [smoke.training_id(smoke.run(m), 0) for m in ("mspn-4-384x288", "mspn-4-384x288-ext")]
+    trained = sum(task.gpu_hours for task in tasks if task.name in members)
+    evaluated = sum(task.gpu_hours for task in tasks if task.name.startswith("mspn-4-384x288-ensemble "))
+    assert bought.gpu_hours == pytest.approx(trained + evaluated)
+
+
+def test_disk_by_hand(smoke, sizes):
+    one = replace(smoke, grid={"mspn-1": smoke.grid["mspn-1"]})
+    disk = costs.disk_bytes(one, sizes)
+    assert disk["weights"] == 4 * 1000
+    assert disk["checkpoints"] == 2 * 3 * 4 * 1000
+    assert disk["crop stores"] == 2 * 24 * 64 * 48 * 10
+    assert disk["data sets"] == 0
+
+
+def test_network_sizes_are_the_papers():
+    """One-stage MSPN: 4.415 x 2^30 multiply-adds at inference, 4.4 in the paper; training adds its heads."""
+    paper = load_experiment("paper")
+    one = replace(paper, grid={"mspn-1": paper.grid["mspn-1"]})
+    (size,) = costs.network_sizes(one).values()
+    assert 4.415 < size.macs / GIGA < 4.415 * 1.1
+
+
+def test_the_verb_prints_a_plan_and_its_json(capsys):
+    assert main(["plan", "--scale", "smoke", "--gpus", "3", "--budget-hours", "1", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    text = describe(value)
+    assert "Speed: assumed" in text or "Speed: measured" in text
+    assert "wall time on 3 GPUs" in text
+    assert "Table 9" in text
+    assert value["jobs"]["train"] == len(load_experiment("smoke").trainings())
+    assert [row["gpus"] for row in value["scaling"]][:3] == [1, 2, 3]

@@ -1,0 +1,43 @@
+# The cost of every network at the paper's full size, whatever the scale; and its latency at the scale's size.
+
+
+rule flops:
+    input:
+        "reports/paper/figures.tsv",
+    output:
+        table=f"{RESULTS}/flops/flops.csv",
+        json=f"{RESULTS}/flops/flops.json",
+        ledger=f"{RESULTS}/flops/ledger.csv",
+    log:
+        f"{LOGS}/flops.log",
+    benchmark:
+        f"{BENCHMARKS}/flops.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        folder=lambda w, output: str(Path(output.table).parent),
+        networks=EXPERIMENT.networks(),
+        code=fingerprint("mspn.flops", *EXPERIMENT.network_modules()),
+    shell:
+        "python -m mspn flops --out {params.folder:q} 2>&1 | tee {log}"
+
+
+rule latency:
+    output:
+        f"{RESULTS}/latency.csv",
+    log:
+        f"{LOGS}/latency.log",
+    benchmark:
+        f"{BENCHMARKS}/latency.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=0,
+        gres="",
+        gpu_share=1,
+    params:
+        scale=SCALE,
+        networks=EXPERIMENT.networks(),
+        code=fingerprint("mspn.benchmarks.latency", *EXPERIMENT.network_modules()),
+    shell:
+        LAUNCH + " bench latency --scale {params.scale:q} --out {output} 2>&1 | tee {log}"
