@@ -219,14 +219,8 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
             store=store,
         )
 
-    training = Training(
-        recipe,
-        objective,
-        batches,
-        experiment.identity(run, seed),
-        experiment.checkpoint_folder(run, seed),
-        sample,
-    )
+    identity, folder = experiment.identity(run, seed), experiment.checkpoint_folder(run, seed)
+    training = Training(recipe, objective, batches, identity, folder, sample)
     with joined(processes, machine.device):
         try:
             weights = train(network, training, machine, stop)
