@@ -167,7 +167,14 @@ class Experiment:
 
 
 # What a training's result depends on besides its network; the loop that only logs and saves is not in it.
-TRAINING_CODE = ("mspn.losses", "mspn.targets", "mspn.optimisation", "mspn.data.augment", "mspn.data.batches")
+TRAINING_CODE = (
+    "mspn.losses",
+    "mspn.targets",
+    "mspn.optimisation",
+    "mspn.data.augment",
+    "mspn.data.batches",
+    "mspn.data.store",
+)
 
 
 def load_experiment(scale: str, grid: Path = GRID) -> Experiment:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mspn.cli import main
 from mspn.config import CocoData, SynthData
+from mspn.data.census import compare
 from mspn.data.coco import read_annotations, read_coco
 from mspn.data.load import join, load_split
 from mspn.errors import UserError
@@ -157,7 +158,9 @@ def test_check_data_proves_the_split_by_ids(tmp_path, capsys):
     rows = {row["split"]: row for row in found["counts"]}
     assert rows["train2017"]["persons"] == rows["train2014+val2014-minival2014"]["persons"] == 4
     assert rows["val2017"]["images"] == 2
-    assert "57K images, 150K persons" in rows["train2017"]["paper"]
+    assert rows["train2017"]["paper"] == "57K images, 150K persons: differs"
+    assert compare((57, 150), 56_599, 149_813) == "57K images, 150K persons: agrees"
+    assert compare((5, None), 5000, 1) == "5K images: agrees"
     (tmp_path / "annotations/minival2014.txt").write_text("8\n3\n")
     assert main(["check-data", "--coco", str(tmp_path)]) == 1
     assert "FAILED" in capsys.readouterr().out

@@ -100,9 +100,8 @@ def test_losses_are_float32_when_the_network_computes_in_bfloat16():
 
 
 def test_losses_do_not_depend_on_the_cut_into_micro_batches():
-    heat_maps, targets, visibility, table = (
-        torch.tensor(x).float() if not isinstance(x, tuple) else x for x in example(3, "ctf", batch=6)
-    )
+    *arrays, table = example(3, "ctf", batch=6)
+    heat_maps, targets, visibility = (torch.tensor(array).float() for array in arrays)
     whole = stage_losses(heat_maps, targets, visibility, table)
     parts = [
         stage_losses(heat_maps[i : i + 2], targets[i : i + 2], visibility[i : i + 2], table)

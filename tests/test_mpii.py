@@ -258,4 +258,4 @@ def test_load_split_and_counts(tmp_path, capsys):
     rows = {row["split"]: row for row in json.loads(capsys.readouterr().out)["counts"]}
     assert rows["mpii, whole release"]["images"] == 2
     assert rows["mpii, train"]["persons"] == 2
-    assert "25K images, 40K persons" in rows["mpii, whole release"]["paper"]
+    assert rows["mpii, whole release"]["paper"] == "25K images, 40K persons: differs"

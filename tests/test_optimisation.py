@@ -9,6 +9,7 @@ from torch import nn
 from mspn.config import load_scale
 from mspn.data.batches import Batch
 from mspn.grid import load_grid
+from mspn.hardware import Options, prepare
 from mspn.networks.table import build_network
 from mspn.optimisation import (
     PAPER,
@@ -53,7 +54,7 @@ def test_paper_scale_trains_by_the_papers_recipe():
 def small_network():
     torch.manual_seed(1)
     layers = [nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1, bias=False)]
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    return prepare(nn.Sequential(*layers), CPU, Options())
 
 
 def test_adam_is_torchs_adam():

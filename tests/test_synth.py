@@ -53,6 +53,12 @@ def scenes(difficulty: str, count: int) -> list[Scene]:
 
 
 def neutral(yaw: float, x: float = 100, occluder: tuple[int, int, int, int] | None = None) -> Truth:
+    truth = stand(yaw, x, occluder)
+    assert truth
+    return truth
+
+
+def stand(yaw: float, x: float, occluder: tuple[int, int, int, int] | None = None) -> Truth | None:
     """A person who stands upright with the arms off the body, 200 px tall, in a picture of 200 x 240."""
     angles = dict.fromkeys(ANGLES, 0.0) | {"left_arm_out": 55.0, "right_arm_out": 55.0}
     figure = pose_figure(Body(), angles, camera(yaw, 0))
@@ -62,9 +68,7 @@ def neutral(yaw: float, x: float = 100, occluder: tuple[int, int, int, int] | No
     if occluder:
         x0, y0, x1, y1 = occluder
         canvas.owner[y0:y1, x0:x1] = THING
-    truth = truth_of(canvas, 1, figure, drawing.flat, head_outline(drawing))
-    assert truth
-    return truth
+    return truth_of(canvas, 1, figure, drawing.flat, head_outline(drawing))
 
 
 def joint(truth: Truth, name: str) -> np.ndarray:
@@ -192,6 +196,11 @@ def test_the_border_takes_the_label():
     assert joint(cut, "right_wrist")[2] == 2
     assert cut.box[0] + cut.box[2] == 200
     assert cut.mpii[MPII.joints.index("left_wrist"), 2] == 0
+
+
+def test_who_is_not_seen_at_all_is_not_there():
+    assert stand(0, x=-900) is None
+    assert stand(0, x=100, occluder=(0, 0, 200, 240)) is None
 
 
 def test_the_body_hides_its_far_side():

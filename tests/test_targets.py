@@ -5,6 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mspn.data.throughput import KERNELS as COMPARED
+from mspn.data.throughput import literal_targets
 from mspn.targets import make_targets
 
 KERNELS = (15, 11, 9, 7, 5)
@@ -56,3 +58,10 @@ def test_the_kernel_of_nine_is_the_pinned_opencvs_table():
 def test_even_kernels_are_refused():
     with pytest.raises(ValueError, match="odd"):
         make_targets(torch.zeros(1, 1, 3), (4,), (64, 48))
+
+
+def test_the_benchmarks_comparison_makes_the_same_targets():
+    joints = torch.tensor([[40.0, 50, 2], [0, 0, 0], [191, 255, 1], [3, 128.5, 2]])
+    literal = literal_targets(joints.numpy(), (256, 192))
+    made = make_targets(joints[None], COMPARED, (256, 192))[0]
+    assert np.abs(literal - made.numpy()).max() < 255e-4

@@ -26,7 +26,7 @@ class Tiny(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.norm = nn.BatchNorm2d(3)
+        self.norm: nn.Module = nn.BatchNorm2d(3)
         self.conv = nn.Conv2d(3, 2 * 4 * 17, 4, 4)
 
     def forward(self, images, all_stages=False):

@@ -8,8 +8,9 @@ results/SCALE/checkpoints/ID; after any interruption give the same command again
 SIGTERM, SIGUSR1 and Ctrl-C end it after the step at hand, saved: the exit code is then 75 (130 for Ctrl-C)
 and the job can be requeued. Several processes or GPUs:
 
-  torchrun --nproc-per-node 8 -m mspn train --scale paper --run mspn-2 --seed 0
+  torchrun --nproc-per-node 8 -m -- mspn train --scale paper --run mspn-2 --seed 0
 
+(without the lone -- torchrun takes --run for an option of its own).
 Of torchrun's own signals SIGTERM reaches the processes; set TORCHELASTIC_SIGNALS_TO_HANDLE to
 SIGTERM,SIGUSR1 where the cluster warns with the latter. torchrun itself then exits with another code than 75.
 """
@@ -182,6 +183,11 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
     size, micro = micro_batches(recipe.batch, processes.world, machine.micro_batch)
     set_up(machine.device, machine.options)
     network = starting_network(run, experiment.scale.width, seed)
+    origin = "trained from scratch"
+    if experiment.scale.pretrained is not None:
+        from mspn.imagenet import load_imagenet
+
+        origin = load_imagenet(network, experiment.scale.pretrained)
     _, earlier, last = SUPERVISIONS[run.supervision]
     objective = Objective(experiment.input_size(run), len(network.stages), earlier, last, recipe.precision)  # type: ignore[arg-type]
     if args.probe_memory:
@@ -230,11 +236,11 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
                 f"--gradient-checkpointing: {error}"
             ) from None
     if weights is not None and processes.rank == 0:
-        write_results(experiment, run, seed, weights)
+        write_results(experiment, run, seed, weights, origin)
     return weights is not None
 
 
-def write_results(experiment: Experiment, run: Run, seed: int, weights: dict[str, Any]) -> None:
+def write_results(experiment: Experiment, run: Run, seed: int, weights: dict[str, Any], origin: str) -> None:
     """Fill the training's folder: weights last, so that they stand for a whole result."""
     from mspn.journal import LOG, TIMING, read_attempts
     from mspn.networks.table import network_spec
@@ -290,6 +296,6 @@ def write_results(experiment: Experiment, run: Run, seed: int, weights: dict[str
         **address,
         "identity": identity,
         "step": recipe.iterations,
-        "source": "trained by mspn" + (f", average of decay {recipe.ema}" if recipe.ema else ""),
+        "source": origin + (f"; average of decay {recipe.ema}" if recipe.ema else ""),
     }
     save_weights(folder / "weights.safetensors", weights, header)

@@ -3,35 +3,38 @@
 from pathlib import Path
 from typing import Any
 
-from mspn.data.coco import read_annotations, read_coco
+from mspn.data.coco import has_split, read_annotations, read_coco
 from mspn.data.mpii import read_mpii, release_file, release_images
 from mspn.data.persons import Persons
 from mspn.errors import UserError
 
 TRAIN_2014 = "train2014+val2014-minival2014"
-# (images with persons, persons) in thousands, where the paper gives them.
-_PAPER = {
-    "train2017": "57K images, 150K persons",
-    TRAIN_2014: "57K images, 150K persons",
-    "val2017": "5K images (persons or not)",
-    "minival2014": "5K images (persons or not)",
+# The paper's counts in thousands: (images, persons); None where it gives none.
+Count = tuple[float | None, float | None]
+_PAPER: dict[str, Count] = {
+    "train2017": (57, 150),
+    TRAIN_2014: (57, 150),
+    "val2017": (5, None),
+    "minival2014": (5, None),
 }
-_PAPER_MPII = "25K images, 40K persons; 12K of them for testing"
+_PAPER_MPII: Count = (25, 40)
 
 
-def _there(root: Path, split: str) -> bool:
-    try:
-        read_annotations(root, split)
-    except UserError as error:
-        if "no such" in str(error):
-            return False
-        raise
-    return True
+def compare(paper: Count | None, images: int, persons: int) -> str:
+    """The paper's counts and whether ours agree, to the thousand (the paper says "around" and "over")."""
+    if paper is None:
+        return "-"
+    words, agrees = [], True
+    for expected, found, what in ((paper[0], images, "images"), (paper[1], persons, "persons")):
+        if expected is not None:
+            words.append(f"{expected:.0f}K {what}")
+            agrees &= abs(found / 1000 - expected) < 1
+    return f"{', '.join(words)}: {'agrees' if agrees else 'differs'}"
 
 
 def coco_splits(root: Path) -> list[str]:
     """The splits of a COCO folder: the benchmark's of 2014 and 2017, then any other with annotations."""
-    known = [split for split in _PAPER if _there(root, split)]
+    known = [split for split in _PAPER if has_split(root, split)]
     parts = {"train2014", "val2014", *known}
     files = sorted((root / "annotations").glob("person_keypoints_*.json"))
     names = [path.stem.removeprefix("person_keypoints_") for path in files]
@@ -41,21 +44,27 @@ def coco_splits(root: Path) -> list[str]:
     return found or names
 
 
-def _row(split: str, persons: Persons, paper: str) -> dict[str, Any]:
-    with_persons = len(set(persons.image_ids.tolist()))
+def _row(split: str, images: int, with_persons: int, persons: int, paper: Count | None) -> dict[str, Any]:
+    # The paper's training images are those with persons; its validation images are all.
+    counted = images if paper is None or paper[1] is None else with_persons
     return {
         "split": split,
-        "images": len(persons.pictures),
+        "images": images,
         "images_with_persons": with_persons,
-        "persons": len(persons),
-        "paper": paper,
+        "persons": persons,
+        "paper": compare(paper, counted, persons),
     }
+
+
+def _row_of(split: str, persons: Persons, paper: Count | None) -> dict[str, Any]:
+    with_persons = len(set(persons.image_ids.tolist()))
+    return _row(split, len(persons.pictures), with_persons, len(persons), paper)
 
 
 def count_coco(root: Path, check_pictures: bool) -> list[dict[str, Any]]:
     """Counts of every COCO split that is there: images, images with labelled persons, labelled persons."""
     return [
-        _row(split, read_coco(root, split, check_pictures), _PAPER.get(split, "-"))
+        _row_of(split, read_coco(root, split, check_pictures), _PAPER.get(split))
         for split in coco_splits(root)
     ]
 
@@ -65,7 +74,7 @@ def check_coco_split(root: Path) -> list[dict[str, str]]:
     checks = []
     for new, old in (("train2017", TRAIN_2014), ("val2017", "minival2014")):
         name = f"{new} = {old.replace('+', ' + ').replace('-', ' - ')}, by image ids"
-        missing = [split for split in (new, old) if not _there(root, split)]
+        missing = [split for split in (new, old) if not has_split(root, split)]
         if missing:
             checks.append({"check": name, "verdict": "not checked", "detail": f": no {', '.join(missing)}"})
             continue
@@ -87,18 +96,12 @@ def count_mpii(root: Path, check_pictures: bool) -> list[dict[str, Any]]:
         images = list(release_images(official))
         persons = sum(len(people) for *_, people in images)
         with_persons = sum(bool(people) for *_, people in images)
-        rows.append(
-            {
-                "split": "mpii, whole release",
-                "images": len(images),
-                "images_with_persons": with_persons,
-                "persons": persons,
-                "paper": _PAPER_MPII,
-            }
-        )
+        rows.append(_row("mpii, whole release", len(images), with_persons, persons, _PAPER_MPII))
         splits = splits or ["train"]
     if not splits:
         raise UserError(
             f"{root}: neither annotations/train.json nor mpii_human_pose_v1*.mat; is this MPII's folder?"
         )
-    return rows + [_row(f"mpii, {split}", read_mpii(root, split, check_pictures), "-") for split in splits]
+    return rows + [
+        _row_of(f"mpii, {split}", read_mpii(root, split, check_pictures), None) for split in splits
+    ]

@@ -45,6 +45,18 @@ def read_annotations(root: Path, split: str) -> dict[str, Any]:
     return result
 
 
+def has_split(root: Path, split: str) -> bool:
+    """Whether the files of a split or a combination are there, without reading them."""
+    if _annotation_file(root, split).exists():
+        return True
+
+    def there(name: str) -> bool:
+        from_ids = _ids_file(root, name).exists() and _annotation_file(root, _IDS_FROM).exists()
+        return from_ids or _annotation_file(root, name).exists()
+
+    return all(there(name.strip()) for name in re.split(r"[+-]", split))
+
+
 def _annotation_file(root: Path, name: str) -> Path:
     return root / "annotations" / f"person_keypoints_{name}.json"
 
@@ -168,7 +180,10 @@ def _keep(
         if key in seen:
             raise UserError(f"{place}: annotation id {key} is there twice; ids must be unique")
         seen.add(key)
-        if image in LEFT_OUT_IMAGES or category != PERSON or annotation.get("iscrowd", 0):
+        if image in LEFT_OUT_IMAGES or category != PERSON:
+            continue
+        if annotation.get("iscrowd", 0):
+            notes.add("crowds not used, as the protocol has it", f"annotation {key}")
             continue
         if image not in pictures:
             raise UserError(f"{place}: annotation {key}: unknown image {image}")
@@ -178,6 +193,9 @@ def _keep(
         if any(v not in (0, 1, 2) for v in joints[2::3]):
             raise UserError(f"{place}: annotation {key}: keypoints: visibility is 0, 1 or 2")
         if not any(joints[2::3]):
+            notes.add(
+                "persons without a labelled joint not used, as the protocol has it", f"annotation {key}"
+            )
             continue
         if box[2] <= 0 or box[3] <= 0:
             notes.add("persons left out: box without area", f"annotation {key}: {box}")
@@ -191,6 +209,8 @@ def numbers(value: Any, length: int, what: str) -> list[float]:
     if not isinstance(value, list) or len(value) != length:
         found = len(value) if isinstance(value, list) else "none"
         raise UserError(f"{what}: expected {length} numbers, found {found}")
+    if set(map(type, value)) <= {int, float} and math.isfinite(sum(value)):
+        return value  # the common case, quickly
     for number in value:
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
             raise UserError(f"{what}: {number!r} is not a finite number")

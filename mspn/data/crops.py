@@ -30,6 +30,7 @@ from mspn.data.persons import Persons
 from mspn.data.pictures import read_picture
 from mspn.errors import UserError
 from mspn.files import atomic, read_json, sha256, write_json
+from mspn.fingerprint import fingerprint
 
 Form = Literal["raw", "jpeg"]
 
@@ -124,6 +125,7 @@ def plan_of(persons: Persons, input_size: tuple[int, int], form: Form, oversampl
         "recipes": {name: recipe_numbers(name, persons) for name in SERVED[persons.skeleton.name]},
         "jpeg_quality": JPEG_QUALITY if form == "jpeg" else None,
         "opencv": cv2.__version__,
+        "code": fingerprint("mspn.data.crops"),
         "persons": len(persons),
         "source": identity(persons),
     }

@@ -116,14 +116,15 @@ def _numbers(
 
 
 def literal_targets(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(5, K, H/4, W/4): the targets of one sample (K, 3), blurred one by one as the released code does."""
+    """(5, K, H/4, W/4): a sample's targets, blurred one by one: 5 x K blurs, labelled or not."""
     targets = np.zeros((len(KERNELS), len(joints), size[0] // 4, size[1] // 4), np.float32)
     for level, kernel in enumerate(KERNELS):
         for k, (x, y, v) in enumerate(joints):
-            if v > 0:
-                targets[level, k, int(y / 4), int(x / 4)] = 1
-                targets[level, k] = cv2.GaussianBlur(targets[level, k], (kernel, kernel), 0)
-                targets[level, k] /= targets[level, k].max() / 255
+            targets[level, k, int(y / 4), int(x / 4)] = v > 0
+            targets[level, k] = cv2.GaussianBlur(targets[level, k], (kernel, kernel), 0)
+            peak = targets[level, k].max()
+            if peak > 0:
+                targets[level, k] *= 255 / peak
     return targets
 
 

@@ -49,6 +49,8 @@ def truth_of(
     low = np.clip(points.min(axis=0) - 0.2 * np.ptp(points[:, 1]) - 8, 0, (width, height)).astype(int)
     high = np.clip(points.max(axis=0) + 0.2 * np.ptp(points[:, 1]) + 8, 0, (width, height)).astype(int)
     owner = canvas.owner[low[1] : high[1], low[0] : high[0]]
+    if not owner.size:
+        return None
     first = PARTS_PER_PERSON * number
     mask = cv2.inRange(owner, first, first + PARTS_PER_PERSON - 1)
     area = cv2.countNonZero(mask)
