@@ -59,7 +59,7 @@ class Hourglass(nn.Module):
         self.up = nn.ModuleList(map(block, widths[1:], widths[:-1]))
 
     def forward(
-        self, x: Tensor, carried: Sequence[Tensor] | None = None
+        self, x: Tensor, carried: Sequence[tuple[Tensor, Tensor]] | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
         """(N, C, H/4, W/4) to the down features of 1/4 to 1/32 and the merged up features of the same scales.
 
@@ -68,7 +68,7 @@ class Hourglass(nn.Module):
         downs: list[Tensor] = []
         for level, block in enumerate(self.down):
             if carried is not None:
-                x = x + carried[level]
+                x = x + carried[level][0] + carried[level][1]
             downs.append(x)
             x = block(halve(x))
         x = self.bottom(x)

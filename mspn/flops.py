@@ -2,47 +2,25 @@
 
 One multiply-add counts as one, as in fvcore. The paper's convention, found by hand from its printed digits:
 the multiply-adds of convolutions alone (no batch norm, no resizing, no bias), of the path that inference
-needs, for one image, divided by 2^30. Three counts of the convolutions must agree exactly: fvcore's, half
-of torch's FlopCounterMode, and a formula from the layers' shapes; where they do not is an error.
+needs, for one image, divided by 2^30.
 """
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-from fvcore.nn import FlopCountAnalysis
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mspn.config import parse_size
+from mspn.cost import Cost, measure
 from mspn.errors import UserError
 from mspn.grid import SUPERVISIONS, Run
-from mspn.networks.table import construct, network_spec
+from mspn.networks.table import network_spec
 from mspn.skeletons import skeleton
 
 FIGURES = Path("reports/paper/figures.tsv")
 G = 2**30
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-CONV_OPERATORS = ("conv", "conv_transpose2d")  # as fvcore may name them
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The cost of one forward pass of one image. Counts are multiply-adds, of convolutions where not said."""
-
-    parameters: int  # all that are trained
-    parameters_inference: int  # those that the last stage's finest heat maps need
-    convolutions: int
-    fvcore: int  # fvcore's own total: batch norm and resizing too
-    training: int  # of the forward pass that returns every stage and supervised scale
-    dense_transposed: (
-        int  # ``convolutions``, had transposed ones been computed at each of their output pixels
-    )
-    ledger: tuple[dict[str, Any], ...]  # operator, counted by fvcore or not, in the convention or not
 
 
 @dataclass(frozen=True)
@@ -56,16 +34,18 @@ class Row:
     scales: int
     parameters: int
     parameters_inference: int
-    gmacs_fvcore: float  # 10^9 multiply-adds
-    gflops: float  # the paper's convention
+    gmacs: float  # 10^9 multiply-adds, fvcore's total
+    gflops_paper_convention: float
     printed: float | None
     difference: float | None
     verdict: str
     reason: str
     source: str
     printed_parameters_m: float | None
-    gflops_training: float  # the paper's convention, forward pass only
-    gflops_flip_test: float  # the image and its mirror image
+    training_gmacs: float  # fvcore's total of the training graph, forward pass only
+    training_gflops: float  # the same in the paper's convention
+    flip_gmacs: float  # the image and its mirror image: fvcore's total
+    flip_gflops: float  # the same in the paper's convention
 
 
 @dataclass(frozen=True)
@@ -90,8 +70,8 @@ EXCEPTIONS: dict[str, tuple[str, float, str]] = {
     "resnet-101": (
         "paper inconsistent",
         0.31,
-        "50 to 101 and 101 to 152 layers add the same 17 blocks, at the same cost, yet the paper's figures grow "
-        "by different steps; both neighbours match",
+        "50 to 101 and 101 to 152 layers add the same 17 blocks, at the same cost, yet the paper's figures "
+        "grow by different steps; both neighbours match",
     ),
     "mspn-2xres18": (
         "unexplained",
@@ -108,93 +88,6 @@ EXCEPTIONS: dict[str, tuple[str, float, str]] = {
     "l-xcp": ("budget", 0.05, "the paper gives the FLOPs alone; the backbone is designed to them"),
     "mspn-4xs-xcp": ("budget", 0.05, "the paper gives the FLOPs alone; the backbone is designed to them"),
 }
-
-
-def measure(constructor: str, keywords: dict[str, Any], input_size: tuple[int, int]) -> Cost:
-    """The cost of a network for one image of (height, width) pixels. No weights are needed, nor made."""
-    with torch.device("meta"):
-        network = construct(constructor, keywords).eval()
-        images = torch.zeros(1, 3, *input_size)
-    convolutions, dense, used = count_by_formula(network, images)
-    halved = [count_by_torch(network, images, all_stages) for all_stages in (False, True)]
-    fvcore, ledger = count_by_fvcore(network, input_size)
-    by_fvcore = sum(row["macs"] for row in ledger if row["in_convention"])
-    if not convolutions == halved[0] == by_fvcore:
-        raise RuntimeError(
-            f"{constructor} {keywords}: convolutions cost {convolutions} by formula, {halved[0]} by torch, "
-            f"{by_fvcore} by fvcore: they must agree"
-        )
-    return Cost(
-        parameters=sum(p.numel() for p in network.parameters()),
-        parameters_inference=used,
-        convolutions=convolutions,
-        fvcore=fvcore,
-        training=halved[1],
-        dense_transposed=dense,
-        ledger=tuple(ledger),
-    )
-
-
-def count_by_formula(network: nn.Module, images: Tensor) -> tuple[int, int, int]:
-    """From the shapes of the layers that inference calls.
-
-    Three numbers: multiply-adds of convolutions; the same with transposed convolutions taken at each output
-    pixel; the parameters of all layers called. A convolution multiplies its whole kernel once at each output
-    pixel, a transposed one at each input pixel.
-    """
-    counts = [0, 0]
-    parameters: dict[int, int] = {}
-
-    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        for parameter in module.parameters(recurse=False):
-            parameters[id(parameter)] = parameter.numel()
-        if isinstance(module, CONVOLUTIONS):
-            kernel = prod(module.weight.shape)  # already divided by the groups
-            at_outputs = kernel * prod(output.shape[2:])
-            transposed = isinstance(module, nn.ConvTranspose2d)
-            counts[0] += kernel * prod(inputs[0].shape[2:]) if transposed else at_outputs
-            counts[1] += at_outputs
-
-    hooks = [module.register_forward_hook(add) for module in network.modules()]
-    with torch.no_grad():
-        network(images)
-    for hook in hooks:
-        hook.remove()
-    return counts[0], counts[1], sum(parameters.values())
-
-
-def count_by_torch(network: nn.Module, images: Tensor, all_stages: bool) -> int:
-    """Half of torch's FlopCounterMode, which counts a multiply-add as two operations, and no batch norm."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(images, all_stages=all_stages)
-    total = counter.get_total_flops()
-    assert total % 2 == 0
-    return total // 2
-
-
-def count_by_fvcore(network: nn.Module, input_size: tuple[int, int]) -> tuple[int, list[dict[str, Any]]]:
-    """fvcore's total and a ledger of operators. It traces, so it needs real tensors: all are zeros here."""
-    network = network.to_empty(device="cpu")
-    with torch.no_grad():
-        for tensor in network.state_dict().values():
-            tensor.zero_()
-    analysis = FlopCountAnalysis(network, torch.zeros(1, 3, *input_size))
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
-    ledger = [
-        {
-            "operator": name,
-            "counted": True,
-            "in_convention": name in CONV_OPERATORS,
-            "macs": int(macs),
-            "calls": None,
-        }
-        for name, macs in sorted(analysis.by_operator().items())
-    ]
-    ledger += [
-        {"operator": name, "counted": False, "in_convention": False, "macs": 0, "calls": calls}
-        for name, calls in sorted(analysis.unsupported_ops().items())
-    ]
-    return int(analysis.total()), ledger
 
 
 def paper_gflops(path: Path = FIGURES) -> dict[str, float]:
@@ -241,7 +134,7 @@ def judge(run: str, cost: Cost, printed: float | None) -> tuple[str, str]:
     if cost.dense_transposed != cost.convolutions and abs(dense - printed) < 0.1:
         return "counted otherwise", (
             f"{dense:.2f} when a transposed convolution of stride 2 is taken to multiply its kernel at each "
-            "output pixel, four times its cost; printed is that figure, cut rather than rounded; parameters match"
+            "output pixel, four times its cost; printed is that, cut rather than rounded; parameters match"
         )
     return "differs", "no known reason"
 
@@ -294,14 +187,16 @@ def _row(run: Run, cost: Cost, printed: dict[str, float]) -> Row:
         scales=SUPERVISIONS[run.supervision][0] if run.network else 0,
         parameters=cost.parameters,
         parameters_inference=cost.parameters_inference,
-        gmacs_fvcore=cost.fvcore / 1e9,
-        gflops=gflops,
+        gmacs=cost.fvcore / 1e9,
+        gflops_paper_convention=gflops,
         printed=figure,
         difference=None if figure is None else gflops - figure,
         verdict=verdict,
         reason=reason if run.network else f"the sum of its members {', '.join(run.members)}",
         source="" if figure is None else other.source if other else "the paper",
         printed_parameters_m=other.parameters_m if other else None,
-        gflops_training=cost.training / G,
-        gflops_flip_test=2 * gflops,
+        training_gmacs=cost.training_fvcore / 1e9,
+        training_gflops=cost.training_convolutions / G,
+        flip_gmacs=2 * cost.fvcore / 1e9,
+        flip_gflops=2 * gflops,
     )

@@ -109,9 +109,14 @@ def load_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network that a weight file holds, in eval mode, on the CPU, and return it with the header.
 
-    Every tensor must fit: UserError lists those that are missing, left over or of another shape.
+    Every tensor must fit: UserError lists those that are missing, left over or of another shape. Weights that
+    were imported in part (header key ``partial``) are in part random, and are refused as well.
     """
     state, header = load_weights(path)
+    if header.get("partial"):
+        raise UserError(
+            f"{path}: imported in part, {len(header['partial'])} tensors are random: train from it first"
+        )
     try:
         with torch.device("meta"):
             network = construct(header["constructor"], header["keywords"])

@@ -13,6 +13,7 @@ from mspn.networks.mspn import mspn
 from mspn.weights import load_network, load_weights, save_weights, tensor_hash
 
 KEYWORDS: dict[str, Any] = {"stages": 1, "down": "resnet18", "joints": 3, "scales": 1, "width": 0.0625}
+DEFAULTS = {"aggregate": True, "stride_on": "1x1", "conv_bias": False, "rgb_input": False}
 HEADER = {
     "constructor": "mspn.networks.mspn:mspn",
     "keywords": KEYWORDS,
@@ -37,7 +38,7 @@ def test_network_comes_back(saved: Path) -> None:
     images = torch.randn(2, 3, 64, 48)
     assert not network.training
     assert torch.equal(network(images, all_stages=True), original(images, all_stages=True))
-    assert header["keywords"] == {**KEYWORDS, "aggregate": True, "stride_on": "1x1"}
+    assert header["keywords"] == {**KEYWORDS, **DEFAULTS}
     assert header["tensor_hash"] == tensor_hash(original.state_dict())
     assert header["run"] == "a-run" and header["format"] == 1
     assert all(p.requires_grad for p in network.parameters())

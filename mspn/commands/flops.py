@@ -82,13 +82,13 @@ def _print_table(records: list[dict[str, object]]) -> None:
         "run": "run",
         "input": "input",
         "parameters": "params (M)",
-        "gmacs_fvcore": "GMACs fvcore",
-        "gflops": "GFLOPs",
+        "gmacs": "GMACs fvcore",
+        "gflops_paper_convention": "GFLOPs",
         "printed": "printed",
         "difference": "diff.",
         "verdict": "verdict",
-        "gflops_training": "training",
-        "gflops_flip_test": "flip test",
+        "training_gflops": "training",
+        "flip_gflops": "flip test",
     }
     formats = {"parameters": "{:.2f}", "printed": "{:.1f}", "difference": "{:+.3f}"}
     lines = []

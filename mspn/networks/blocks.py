@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -50,8 +51,8 @@ class ConvNorm(nn.Module):
 class DownPath(nn.Module):
     """Four layers, each a scale of its own: 1/4, 1/8, 1/16 and 1/32 of the image.
 
-    ``widths`` are the layers' output channels, finest first. ``backbone`` names the published network that
-    the layers are, if its ImageNet weights fit them.
+    ``widths`` are the layers' output channels, finest first. ``backbone`` names the ResNet that the
+    layers are, if they are one.
     """
 
     def __init__(
@@ -62,15 +63,22 @@ class DownPath(nn.Module):
         self.widths = tuple(widths)
         self.backbone = backbone
 
-    def forward(self, x: Tensor, carried: Sequence[Tensor] | None = None) -> list[Tensor]:
+    def forward(self, x: Tensor, carried: Sequence[tuple[Tensor, Tensor]] | None = None) -> list[Tensor]:
         """(N, C, H/4, W/4) to four features, finest first; ``carried`` is added to each where it arises."""
         features = []
         for level, layer in enumerate(self.layers):
             x = layer(x)
             if carried is not None:
-                x = x + carried[level]
+                x = x + carried[level][0] + carried[level][1]
             features.append(x)
         return features
+
+
+def add_biases(network: nn.Module) -> None:
+    """Give every convolution before a batch norm a bias of 0, as the released MSPN weights have one."""
+    for module in network.modules():
+        if isinstance(module, ConvNorm):
+            module.conv.bias = nn.Parameter(torch.zeros(module.conv.out_channels))
 
 
 def initialise(network: nn.Module, heads: Sequence[nn.Module] = ()) -> None:

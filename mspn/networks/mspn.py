@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mspn.networks.blocks import ConvNorm, DownPath, channels, initialise, resize
+from mspn.networks.blocks import ConvNorm, DownPath, add_biases, channels, initialise, resize
 from mspn.networks.resnet import RESNETS, Stem, StrideOn, resnet
 from mspn.networks.xception import XCEPTIONS, xception
 
@@ -48,8 +48,8 @@ class Head(nn.Sequential):
 class Aggregation(nn.Module):
     """Cross stage feature aggregation (paper, section 3.2 and Figure 3).
 
-    At every scale a 1x1 convolution of the down feature and one of the up feature, each with ReLU; their sum
-    is added to the next stage's down feature of that scale.
+    At every scale a 1x1 convolution of the down feature and one of the up feature, each with ReLU; both are
+    added to the next stage's down feature of that scale.
     """
 
     def __init__(self, down_widths: Sequence[int], up_widths: Sequence[int]) -> None:
@@ -57,10 +57,10 @@ class Aggregation(nn.Module):
         self.from_down = nn.ModuleList(ConvNorm(width, width) for width in down_widths)
         self.from_up = nn.ModuleList(map(ConvNorm, up_widths, down_widths))
 
-    def forward(self, downs: Sequence[Tensor], ups: Sequence[Tensor]) -> list[Tensor]:
-        """Four down and four up features to what the next stage adds to its four, all finest first."""
+    def forward(self, downs: Sequence[Tensor], ups: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Four down and four up features to the two that the next stage adds to each of its four."""
         return [
-            from_down(down) + from_up(up)
+            (from_down(down), from_up(up))
             for from_down, from_up, down, up in zip(self.from_down, self.from_up, downs, ups, strict=True)
         ]
 
@@ -96,13 +96,16 @@ class Stage(nn.Module):
 class MSPN(nn.Module):
     """Stem and stages. ``forward`` runs only what it returns: inference drops every head but the last."""
 
-    def __init__(self, stem: nn.Module, stages: Sequence[Stage]) -> None:
+    def __init__(self, stem: nn.Module, stages: Sequence[Stage], rgb_input: bool = False) -> None:
         super().__init__()
+        self.rgb_input = rgb_input
         self.stem = stem
         self.stages: list[Stage] = nn.ModuleList(stages)  # type: ignore[assignment]
 
     def forward(self, images: Tensor, all_stages: bool = False) -> Tensor:
         """(N, 3, H, W) to (N, K, H/4, W/4), or with ``all_stages`` to (N, S, L, K, H/4, W/4)."""
+        if self.rgb_input:
+            images = images.flip(1)
         x = self.stem(images)  # (N, 64, H/4, W/4)
         carried = None
         heat_maps = []
@@ -132,13 +135,17 @@ def mspn(
     width: float = 1.0,
     aggregate: bool = True,
     stride_on: StrideOn = "1x1",
+    conv_bias: bool = False,
+    rgb_input: bool = False,
 ) -> MSPN:
     """An MSPN with freshly initialised weights.
 
     ``stages``: 1 or more. ``down``: every stage's down path, one of DOWN_PATHS. ``joints``: K. ``scales``: 4
     supervises every scale, 1 the finest alone. ``width`` multiplies every number of channels but the image's
     and the heat maps', the stem's included. ``aggregate``: cross stage feature aggregation. ``stride_on``:
-    the convolution of a bottleneck that has the stride. Raises ValueError for anything else.
+    the convolution of a bottleneck that has the stride. ``conv_bias``, ``rgb_input``: for imported weights, a
+    bias on each convolution and weights that read RGB (the images given are BGR all the same). Raises
+    ValueError for anything else.
     """
     if stages < 1 or scales not in (1, 4) or down not in DOWN_PATHS:
         raise ValueError(
@@ -163,6 +170,8 @@ def mspn(
                 aggregate=aggregate,
             )
         )
-    network = MSPN(Stem(stem_width), parts)
+    network = MSPN(Stem(stem_width), parts, rgb_input)
+    if conv_bias:
+        add_biases(network)
     initialise(network)
     return network

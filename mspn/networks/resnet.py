@@ -97,4 +97,4 @@ def resnet(name: str, inputs: int, width: float, stride_on: StrideOn) -> DownPat
             before = outputs
         layers.append(nn.Sequential(*blocks))
         widths.append(outputs)
-    return DownPath(layers, widths, backbone=name if width == 1 else None)
+    return DownPath(layers, widths, backbone=name)

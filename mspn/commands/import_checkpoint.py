@@ -1,0 +1,71 @@
+"""Turn a published MSPN checkpoint into this project's weight file.
+
+Two layouts are known, and told apart by their names: the authors' release and mmpose's, of any number of
+stages. Weights under a `model` or `state_dict` key and names with a `module.` prefix are found. Every name
+must fit; one that is missing or left over is an error that lists it, unless --allow-partial names it.
+"""
+
+import argparse
+from pathlib import Path
+
+HELP = "turn a published checkpoint into this project's weights"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to read, where to write, and what may be missing."""
+    parser.add_argument("checkpoint", type=Path, help="the published .pth file")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write .safetensors")
+    parser.add_argument(
+        "--input", metavar="HxW", help="input size in pixels (default: 256x192, MPII 256x256)"
+    )
+    parser.add_argument(
+        "--allow-partial",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATTERN",
+        help="names in the checkpoint's layout, * and ? allowed, that may be missing or left over; what is "
+        "missing keeps random initial weights, and such a file is refused by evaluation",
+    )
+    parser.add_argument(
+        "--channels",
+        choices=("rgb", "bgr"),
+        help="what the checkpoint's network read (default: the release BGR, mmpose RGB)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the new file's header as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import and say what was done."""
+    import json
+
+    from mspn.config import parse_size
+    from mspn.errors import UserError
+    from mspn.import_checkpoint import import_checkpoint
+
+    try:
+        size = parse_size(args.input) if args.input else None
+    except ValueError as error:
+        raise UserError(f"--input: {error}") from None
+    read, header = import_checkpoint(
+        args.checkpoint, args.out, input_size=size, allow_partial=args.allow_partial, channels=args.channels
+    )
+    if args.json:
+        told = {"layout": read.layout, "left_over": read.left_over}
+        print(json.dumps({**header, **told}, indent=1))
+        return 0
+    keywords = read.keywords
+    print(
+        f"{args.checkpoint}: {read.layout} layout, {keywords['stages']} stages of {keywords['down']}, "
+        f"{keywords['joints']} joints ({read.joint_set}), stride on the 3x3"
+    )
+    if keywords["conv_bias"]:
+        print("a bias on every convolution before batch norm, kept")
+    if keywords["rgb_input"]:
+        print("reads RGB: the network reverses the channels of the BGR images that it is given")
+    for kind, names in (("not whole, random here", read.random), ("left over, not used", read.left_over)):
+        for name in names:
+            print(f"{kind}: {name}")
+    height, width = header["input_size"]
+    print(f"wrote {args.out}: input {height}x{width}, tensor hash {header['tensor_hash'][:12]}")
+    return 0
