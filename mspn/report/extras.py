@@ -189,7 +189,11 @@ def _protocol_cell(
 
 def detectors_view(results: Results, book: Book) -> View:
     """Box AP of every detector, as pycocotools measures it on this scale's validation set."""
-    columns = (("expected_box_ap", "Box AP aimed at", 1), ("box_ap", "Box AP measured", 1), ("detections", "Boxes", 0))
+    columns = (
+        ("expected_box_ap", "Box AP aimed at", 1),
+        ("box_ap", "Box AP measured", 1),
+        ("detections", "Boxes", 0),
+    )
     rows = []
     for (dataset, detector), content in results.boxes.items():
         path = results.experiment.boxes_file(dataset, detector).with_suffix(".metrics.json")
@@ -201,10 +205,14 @@ def detectors_view(results: Results, book: Book) -> View:
                 slots.append(Slot("–"))
                 continue
             place = ("Detectors", f"{detector} on {dataset}", label)
-            slots.append(number(book.add(*place, "ours", float(value), f"{value:.{digits}f}", address=address)))
+            slots.append(
+                number(book.add(*place, "ours", float(value), f"{value:.{digits}f}", address=address))
+            )
         rows.append(slots)
     labels = ("Detector", "Data set", "Kind", *(label for _, label, _ in columns))
-    return view("detectors", "Detectors", labels, rows, "Box AP is not defined on MPII, whose persons are given.")
+    return view(
+        "detectors", "Detectors", labels, rows, "Box AP is not defined on MPII, whose persons are given."
+    )
 
 
 def cost_view(results: Results, book: Book) -> tuple[View, dict[str, float]]:
