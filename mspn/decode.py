@@ -23,7 +23,7 @@ _SLACK = 1e-5
 # Pixels of a map that are looked at one by one; with more, filtering the whole map is cheaper.
 _FEW = 60
 # Maps decoded at once: enough to be worth a call, few enough for the processor's cache.
-_BLOCK = 512
+_BLOCK = 1024
 
 
 def merge(
@@ -46,6 +46,7 @@ def merge(
     return (maps + back) / 2
 
 
+@torch.inference_mode()
 def decode(
     maps: torch.Tensor, kernel: int = 0, offset: Literal["second", "gradient"] = "second"
 ) -> torch.Tensor:

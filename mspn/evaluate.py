@@ -41,7 +41,6 @@ class Scored:
     image_ids: np.ndarray  # (D,)
     joints: np.ndarray  # (D, K, 3) x, y in picture pixels, score
     scores: np.ndarray  # (D,)
-    results: list[dict[str, Any]]  # COCO's result format
     matches: Any  # bootstrap.Matches or mpii.Distances
     figures: dict[str, float]  # percent; NaN where no person counts
 
@@ -92,7 +91,8 @@ def evaluate(
     rows = _rows(scored, experiment.scale.bootstrap)
     main = scored[MAIN]
     verdicts = analysis.judge(truth, main.image_ids, main.joints, main.scores)
-    write_json(folder / "predictions.json", main.results, indent=None)
+    results = coco.results(main.image_ids, main.joints, main.scores)
+    write_json(folder / "predictions.json", results, indent=None)
     bootstrap.save_matches(folder / "matches.npz", {name: s.matches for name, s in scored.items()})
     write_json(folder / "analysis.json", analysis.summary(truth, verdicts, len(main.scores)))
     write_sheet(folder / "sheet.jpg", truth, main.joints, verdicts)
@@ -182,15 +182,14 @@ def _score_coco(annotations: Any, boxes: Persons, joints: np.ndarray, protocol: 
         name: 100 * float(value) if value >= 0 else float("nan")
         for name, value in zip(coco.FIGURES, evaluation.stats, strict=True)
     }
-    return Scored(images, joints, scores, results, matches, figures)
+    return Scored(images, joints, scores, matches, figures)
 
 
 def _score_mpii(truth: Persons, joints: np.ndarray) -> Scored:
     scores = joints[..., 2].mean(axis=1)
     distances = mpii.pack(truth.joints, truth.head_sizes, truth.image_ids, joints)
     figures = dict(zip(mpii.FIGURES, (100 * mpii.figures(distances)).tolist(), strict=True))
-    results = coco.results(truth.image_ids, joints, scores)
-    return Scored(truth.image_ids, joints, scores, results, distances, figures)
+    return Scored(truth.image_ids, joints, scores, distances, figures)
 
 
 def _rows(scored: dict[str, Scored], count: int) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import torch
 
 LOG, TIMING, ATTEMPTS = "log.jsonl", "timing.jsonl", "attempts.json"
+# Seconds and bytes of an attempt as of its last checkpoint; what a killed one did after it is not known.
+MEASURED = ("wall_s", "data_wait_s", "device_s", "peak_memory_bytes")
 T = TypeVar("T")
 
 
@@ -60,7 +62,7 @@ class Journal:
                     "may differ in the last bits from that of one undisturbed training",
                     stacklevel=2,
                 )
-        steps = {"from_step": start, "to_step": start, "ended": "running"}
+        steps = {"from_step": start, "to_step": start, "ended": "running", **dict.fromkeys(MEASURED, 0)}
         self.attempts.append({"started": datetime.now(UTC).isoformat(timespec="seconds"), **steps, **facts})
         write_json(folder / ATTEMPTS, self.attempts)
 

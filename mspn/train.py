@@ -138,19 +138,19 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
         if journal:
             journal.step(done - 1, lr, means.tolist(), *clock.step_speed(recipe.batch))
             progress.show(done, float(means.sum()), watch.seconds)
-            finished = done == recipe.iterations
-            if finished or stopping or clock.save_due(done):
-                ended = "finished" if finished else "stopped" if stopping else "running"
+            if done == recipe.iterations or stopping or clock.save_due(done):
                 with clock.saving():
-                    journal.sync(done, ended, clock.facts(machine.device, world))
+                    journal.sync(done, "running", clock.facts(machine.device, world))
                     save_checkpoint(training.folder, state_of(network, optimiser, average, training, done))
         if stopping:
             break
 
+    finished = done == recipe.iterations
     if lock and journal:
+        journal.sync(done, "finished" if finished else "stopped", clock.facts(machine.device, world))
         journal.close()
         lock.close()
-    if done < recipe.iterations:
+    if not finished:
         return None
     return network.state_dict() if average is None else average
 

@@ -57,6 +57,21 @@ def test_results_are_whole(undisturbed):
     assert not network.training
 
 
+def test_again_after_the_end_and_after_a_kill_before_the_first_checkpoint(undisturbed):
+    folder = tiny_scale.checkpoints(undisturbed)
+    before = outcome(undisturbed)
+    attempts = json.loads((folder / "attempts.json").read_text())
+    killed = {**attempts[0], "ended": "running", "wall_s": 0, "device_s": 0, "peak_memory_bytes": 0}
+    (folder / "attempts.json").write_text(json.dumps([killed, *attempts]))
+    (tiny_scale.results(undisturbed) / "weights.safetensors").unlink()
+    done = tiny_scale.run(undisturbed, tiny_scale.command())
+    assert done.returncode == 0, done.stderr
+    assert outcome(undisturbed) == before
+    environment = json.loads((tiny_scale.results(undisturbed) / "environment.json").read_text())
+    assert [a["ended"] for a in environment["attempts"]] == ["killed", "finished", "finished"]
+    assert [a["from_step"] for a in environment["attempts"]] == [0, 0, 40]
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_the_same(undisturbed, tmp_path):
     folder = tiny_scale.make(tmp_path, iterations=40)

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from mspn import submission
+from mspn.cli import main
 from mspn.errors import UserError
 from mspn.metrics import coco
+from mspn.networks.table import build_network, network_spec
+from mspn.weights import save_weights
 
 
 def coco_results(count=3):
@@ -74,6 +78,39 @@ def test_coco_pictures_from_the_list_of_test_images(tmp_path):
         submission.coco_pictures(info, tmp_path)
 
 
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Weights of a small untrained network, for a joint set and an input size."""
+
+    def save(joint_set, size):
+        constructor, keywords = network_spec("mspn-1")
+        shape: dict[str, Any] = {"joints": {"coco": 17, "mpii": 16}[joint_set], "scales": 1, "width": 0.0625}
+        header = {"constructor": constructor, "keywords": {**keywords, **shape}, "joint_set": joint_set}
+        path = tmp_path / f"{joint_set}.safetensors"
+        state = build_network("mspn-1", **shape).state_dict()
+        save_weights(path, state, {**header, "input_size": size})
+        return str(path)
+
+    return save
+
+
+def test_the_command_writes_cocos_zip(tmp_path, checkpoint, capsys):
+    info, boxes = tmp_path / "image_info_test-dev2017.json", tmp_path / "boxes.json"
+    info.write_text(json.dumps({"images": [{"id": 7, "file_name": "7.png", "width": 60, "height": 50}]}))
+    boxes.write_text(json.dumps([{"image_id": 7, "category_id": 1, "bbox": [5, 5, 30, 40], "score": 0.5}]))
+    cv2.imwrite(str(tmp_path / "7.png"), np.zeros((50, 60, 3), np.uint8))
+    weights = checkpoint("coco", [64, 48])
+    common = ["--checkpoint", weights, "--images", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main(["submit", "coco-test-dev", *common]) == 2
+    assert "needs --image-info, --boxes" in capsys.readouterr().err
+    assert main(["submit", "coco-test-dev", *common, "--image-info", str(info), "--boxes", str(boxes)]) == 0
+    with zipfile.ZipFile(tmp_path / "out/person_keypoints_test-dev2017_MSPN_results.zip") as archive:
+        (result,) = json.loads(archive.read("person_keypoints_test-dev2017_MSPN_results.json"))
+    assert result["image_id"] == 7
+    assert main(["submit", "mpii-test", *common, "--annotations", str(info)]) == 2
+    assert "predicts coco joints, mpii-test wants mpii" in capsys.readouterr().err
+
+
 def structs(rows):
     array = np.empty((1, len(rows)), dtype=[(name, object) for name in rows[0]])
     for i, row in enumerate(rows):
@@ -114,6 +151,14 @@ def release(tmp_path):
     for name in ("a", "b"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((80, 100, 3), np.uint8))
     return submission.read_mpii_test(path, tmp_path)
+
+
+def test_the_command_writes_mpiis_file(release, tmp_path, checkpoint):
+    annotations = tmp_path / "mpii_human_pose_v1_u12_1.mat"
+    options = ["--annotations", str(annotations), "--images", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main(["submit", "mpii-test", "--checkpoint", checkpoint("mpii", [64, 64]), *options]) == 0
+    pred = loadmat(tmp_path / "out/pred_keypoints_mpii.mat")["pred"]
+    assert pred[0, 1]["annorect"][0, 0]["annopoints"][0, 0]["point"].shape == (1, 16)
 
 
 def test_mpii_test_persons_are_the_single_ones_with_the_protocols_squares(release):

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make_maps(persons: int, noise: bool) -> np.ndarray:
-    """(N, 17, 64, 48) float32 heat maps: Gaussian peaks of various heights and widths, and noise of 2 to 8."""
+    """(N, 17, 64, 48) float32 heat maps: peaks of various heights and widths, and noise of 2 to 8."""
     rng = np.random.default_rng(0)
     if noise:
         return rng.random((persons, 17, 64, 48), dtype=np.float32) * 255

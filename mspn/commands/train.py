@@ -8,11 +8,11 @@ results/SCALE/checkpoints/ID; after any interruption give the same command again
 SIGTERM, SIGUSR1 and Ctrl-C end it after the step at hand, saved: the exit code is then 75 (130 for Ctrl-C)
 and the job can be requeued. Several processes or GPUs:
 
-  torchrun --nproc-per-node 8 -m -- mspn train --scale paper --run mspn-2 --seed 0
+  torchrun --nproc-per-node 8 --signals-to-handle SIGTERM,SIGUSR1 -m -- \\
+    mspn train --scale paper --run mspn-2 --seed 0
 
-(without the lone -- torchrun takes --run for an option of its own).
-Of torchrun's own signals SIGTERM reaches the processes; set TORCHELASTIC_SIGNALS_TO_HANDLE to
-SIGTERM,SIGUSR1 where the cluster warns with the latter. torchrun itself then exits with another code than 75.
+The lone -- keeps torchrun from taking --run for an option of its own. Without --signals-to-handle SIGUSR1
+ends torchrun and leaves its processes alone. Stopped and saved, torchrun exits with 1, not 75.
 """
 
 import argparse
@@ -219,14 +219,8 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
             store=store,
         )
 
-    training = Training(
-        recipe,
-        objective,
-        batches,
-        experiment.identity(run, seed),
-        experiment.checkpoint_folder(run, seed),
-        sample,
-    )
+    identity, folder = experiment.identity(run, seed), experiment.checkpoint_folder(run, seed)
+    training = Training(recipe, objective, batches, identity, folder, sample)
     with joined(processes, machine.device):
         try:
             weights = train(network, training, machine, stop)

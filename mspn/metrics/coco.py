@@ -1,7 +1,6 @@
 """COCO's keypoint metric by pycocotools itself: its ten figures and its per-image matches."""
 
 import contextlib
-import copy
 import io
 from typing import Any
 
@@ -64,8 +63,8 @@ def evaluate(truth: COCO, predictions: list[dict[str, Any]], image_ids: list[int
     """
     with quiet():
         if predictions:
-            # pycocotools writes ids and areas into its input.
-            detections = truth.loadRes(copy.deepcopy(predictions))
+            # pycocotools writes ids and areas into the entries, but leaves their keypoints alone.
+            detections = truth.loadRes([dict(entry) for entry in predictions])
         else:  # loadRes fails on an empty list
             detections = COCO()
             detections.dataset = {**truth.dataset, "annotations": []}

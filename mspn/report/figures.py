@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator, ScalarFormatter
 
 from mspn.report import style
 from mspn.report.claims import HOURGLASS_CURVE, MSPN_CURVE, RESNET_CURVE, ClaimResult
@@ -39,7 +39,7 @@ class Family:
 
 
 FAMILIES = (
-    Family("MSPN", MSPN_CURVE, ("1 stage", "2", "3", "4 stages"), style.GREEN, "o", "-"),
+    Family("MSPN", MSPN_CURVE, ("1 stage = Res-50", "2", "3", "4 stages"), style.GREEN, "o", "-"),
     Family("Single stage", RESNET_CURVE, ("Res-50", "Res-101", "Res-152", "Res-254"), style.VERMILION, "^", "--"),
     Family("Hourglass", HOURGLASS_CURVE, ("1 stage", "2", "4", "8 stages"), style.BLUE, "s", "-."),
 )  # fmt: skip
@@ -119,7 +119,7 @@ def figure_1_paper(results: Results, figures: Figures, folder: Path) -> Drawn:
                     markersize=4.5,
                 )
             for (x, y), label in zip(points, family.labels, strict=True):
-                shared = family.name == "Single stage" and label == "Res-50"
+                shared = family.name == "Single stage" and label == "Res-50"  # the same run as MSPN's first
                 below = family.name != "MSPN"
                 if not shared:
                     ax.annotate(
@@ -238,7 +238,7 @@ def figure_capacity(results: Results, folder: Path) -> Drawn:
             "Latency of a crop at this scale (ms)",
             lambda run: float(latency.loc[run, "ms_per_crop"]) if run in latency.index else None,
         ),  # type: ignore[arg-type]
-        ("Training at this scale (device seconds)", lambda run: training_seconds(results, run)),
+        ("Training (device seconds)", lambda run: training_seconds(results, run)),
     )
     panels = [(label, {f: _points(results, f, x_of) for f in FAMILIES}) for label, x_of in axes_of]
     if not any(points for _, panel in panels for points in panel.values()):
@@ -254,7 +254,7 @@ def figure_capacity(results: Results, folder: Path) -> Drawn:
             _free_ylim(ax)
         axes[0].set_ylabel("AP on this scale's validation set")
         axes[0].set_title("AP against capacity and cost")
-        _sign(axes[2], scale_words(results))
+        fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
         axes[0].legend(loc="lower right", fontsize=7)
         svg = style.save(fig, folder, name)
     devices = ", ".join(sorted({str(d) for d in latency.get("device", [])})) or "not measured"
@@ -326,6 +326,9 @@ def figure_learning(results: Results, folder: Path) -> Drawn:
                         label=run,
                     )
             ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(ScalarFormatter())
+            ax.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.2, 0.6)))
+            ax.tick_params(axis="y", which="both", labelsize=7)
             ax.set_title(panel)
             if ax.lines:
                 ax.legend(fontsize=6, loc="upper right")
@@ -377,6 +380,7 @@ def figure_ablations(results: Results, claims: list[ClaimResult], folder: Path) 
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         ax.set_xlabel("Difference in AP")
+        ax.set_title("Paired differences")
         _sign(ax, scale_words(results))
         svg = style.save(fig, folder, name)
     caption = f"Numbers name the claims. Filled: the 95 % interval (paired over images{_seed_words(results)}) leaves out zero; hatched: it does not."

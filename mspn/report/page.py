@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def make_report(experiment: Experiment, out: Path) -> Report:
         "warnings": _warnings(results),
         "rule": RULE,
         "ledger": load_ledger(),
-        "cost": {"view": cost, **_cost_cells(results, book, totals)},
+        "cost": {"view": cost, **_cost_cells(book, totals, out)},
         "environment": extras.environment_rows(results),
         "paper_file": FIGURES,
     }
@@ -118,11 +119,12 @@ def render(context: dict[str, Any], book: Book, out: Path) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
     environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["typo"] = lambda text: re.sub(r"(?<=\w)'", "’", str(text))
     environment.globals.update(
         key=lambda cell: book.addresses[cell.address].key,
         caption=caption,
         inline=lambda figure: Markup(
-            style.themed(figure.svg, figure.title)
+            style.themed(figure.svg, figure.title, figure.id)
         ),  # our own SVG, text drawn as paths
         link=lambda path: relative(path, out),
     )
@@ -209,12 +211,8 @@ def _warnings(results: Results) -> list[str]:
     return words
 
 
-def _cost_cells(results: Results, book: Book, totals: dict[str, float]) -> dict[str, Cell | None]:
-    address = file_address(
-        book,
-        "Summed over the trainings",
-        Path("reports") / results.experiment.scale.name / "tables" / "cost.csv",
-    )
+def _cost_cells(book: Book, totals: dict[str, float], out: Path) -> dict[str, Cell | None]:
+    address = file_address(book, "Summed over the trainings", out / "tables" / "cost.csv")
 
     def cell(column: str, value: float, text: str) -> Cell:
         return book.add("Cost", "total", column, "sum", value, text, status="derived", address=address)

@@ -4,11 +4,13 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from mspn.errors import UserError
 from mspn.experiment import Experiment
@@ -125,28 +127,32 @@ class Results:
         not narrow it: the images' half widths are averaged, and the standard error of the seeds' mean, times
         Student's 97.5 % point, is added in quadrature. One seed: the images' interval alone.
         """
-        m = self.metrics
-        rows = m[(m.run == run) & (m.detector == detector) & (m.metric == metric) & (m.protocol == protocol)]
-        rows = rows[rows.value.notna()]  # null where no annotated person counts
-        if rows.empty:
+        rows = self._by_figure.get((run, detector, metric, protocol))
+        if rows is None:
             return None
-        values = rows.value.to_numpy(float)
-        mean = float(values.mean())
-        below = float((rows.value - rows.low).mean())
-        above = float((rows.high - rows.value).mean())
-        spread = seed_halfwidth(values)
-        return Estimate(
-            mean, mean - math.hypot(below, spread), mean + math.hypot(above, spread), tuple(rows.seed)
-        )
+        seeds, values, low, high = rows
+        mean, spread = float(values.mean()), seed_halfwidth(values)
+        below, above = float((values - low).mean()), float((high - values).mean())
+        return Estimate(mean, mean - math.hypot(below, spread), mean + math.hypot(above, spread), seeds)
+
+    @cached_property
+    def _by_figure(
+        self,
+    ) -> dict[tuple[str, str, str, str], tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray]]:
+        """(run, detector, metric, protocol) -> seeds, values, low and high ends; nulls (no person counts) left out."""
+        known = self.metrics[self.metrics.value.notna()]
+        table = {}
+        for key, rows in known.groupby(["run", "detector", "metric", "protocol"]):
+            columns = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
+            table[key] = (tuple(map(int, rows.seed)), *columns)
+        return table  # type: ignore[return-value]
 
 
 def seed_halfwidth(values: np.ndarray) -> float:
     """Half the 95 % interval of the mean over seeds (Student's t); 0 for a single seed."""
     if len(values) < 2:
         return 0.0
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    return float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def collect(experiment: Experiment) -> Results:

@@ -15,11 +15,16 @@ from matplotlib.figure import Figure
 
 from mspn.files import atomic, write_text
 
-# Greys that the page replaces by its theme's; no data is drawn in them.
+# No data is drawn in these greys.
 INK, MUTED, GRID, PAPER = "#1b1b1f", "#6b6b73", "#dcdce1", "#fefefe"
 # Okabe and Ito's colours, told apart by all common kinds of colour vision; markers and dashes differ as well.
 BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#4a9fd4", "#c98a00"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
+# What the page replaces by its theme's own colour (see page.css): on a dark page the same hues, lighter.
+THEMED = {
+    INK: "ink", MUTED: "muted", GRID: "rule", PAPER: "paper", BLUE: "blue", VERMILION: "vermilion", GREEN: "green",
+    PURPLE: "purple", SKY: "sky", ORANGE: "orange",
+}  # fmt: skip
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -68,6 +73,10 @@ def figure(
 
 def save(fig: Figure, folder: Path, name: str) -> str:
     """Write ``name.svg`` and ``name.png`` (200 dpi), the same bytes for the same data; returns the SVG."""
+    engine = fig.get_layout_engine()
+    if engine is not None:  # once for both files
+        engine.execute(fig)
+        fig.set_layout_engine("none")
     buffer = io.StringIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
@@ -77,14 +86,15 @@ def save(fig: Figure, folder: Path, name: str) -> str:
     return svg
 
 
-def themed(svg: str, title: str) -> str:
-    """The SVG for the page: without prolog, named for screen readers, its greys those of the page's theme."""
+def themed(svg: str, title: str, prefix: str) -> str:
+    """The SVG for the page: without prolog, named for screen readers, its colours the page's theme's."""
     body = svg[svg.index("<svg") :]
     body = body[: body.index(">") + 1] + f"<title>{_escape(title)}</title>" + body[body.index(">") + 1 :]
+    body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", body)  # several SVGs share the page
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
     body = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'role="img"', body, count=1)
-    for grey, name in ((INK, "ink"), (MUTED, "muted"), (GRID, "rule"), (PAPER, "paper")):
-        body = body.replace(grey, f"var(--{name})")
+    for colour, name in THEMED.items():
+        body = body.replace(colour, f"var(--{name})")
     return body
 
 

@@ -41,6 +41,13 @@ class View:
     body: tuple[tuple[Slot, ...], ...]
     labels: tuple[str, ...]  # one flat name for each column, for CSV
 
+    @property
+    def text_columns(self) -> frozenset[int]:
+        """The columns that hold words, not numbers."""
+        blank = {"", "-", "–"}
+        words = [{i for i, s in enumerate(row) if not s.cells and s.text not in blank} for row in self.body]
+        return frozenset(set.union(set(), *words))
+
 
 def load_layout(path: Path = TABLES) -> dict[str, Any]:
     """``tables.yaml``; UserError where it is missing or malformed."""

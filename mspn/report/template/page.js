@@ -21,6 +21,13 @@
     box.style.top = `${below ? at.bottom + 6 : Math.max(8, at.top - box.offsetHeight - 6)}px`;
   });
 
+  // A shade at the right says that a table goes on.
+  const shade = () => document.querySelectorAll(".scroll").forEach((box) =>
+    box.classList.toggle("cut", box.scrollLeft + box.clientWidth < box.scrollWidth - 2));
+  document.querySelectorAll(".scroll").forEach((box) => box.addEventListener("scroll", shade, { passive: true }));
+  addEventListener("resize", shade);
+  shade();
+
   const value = (row, column) => row.children[column]?.dataset.sort ?? "";
   const compare = (a, b) => {
     if (a === "" || b === "") return (a === "") - (b === "");

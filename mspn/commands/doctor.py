@@ -1,0 +1,35 @@
+"""Check everything that a scale needs before a GPU hour is spent: `mspn doctor --scale paper --profile DIR`.
+
+Configuration, versions, data sets and their counts, ground truth, detections and their measured box AP,
+pretrained weights, disk, memory, GPUs, the graph of jobs, and what an earlier workflow left behind. The exit
+code is 1 when something is wrong.
+"""
+
+import argparse
+from pathlib import Path
+
+HELP = "check all that a scale needs, with a remedy for each thing that is wrong"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The scale and the profile it is to run with."""
+    parser.add_argument("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
+    parser.add_argument("--profile", type=Path, metavar="DIR", help="the Snakemake profile that will be used")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check and print; 1 when an error was found."""
+    from mspn.doctor import as_json, examine
+
+    checks = examine(args.scale, args.profile)
+    if args.json:
+        print(as_json(checks))
+        return int(any(check.failed for check in checks))
+    for check in checks:
+        print(f"{'WRONG' if check.failed else 'ok':6} {check.name}: {'; '.join(check.facts)}")
+        for finding in check.findings:
+            print(f"       {finding.level}: {finding.problem}\n       -> {finding.remedy}")
+    wrong = sum(finding.level == "error" for check in checks for finding in check.findings)
+    print(f"{wrong or 'nothing'} wrong")
+    return int(wrong > 0)

@@ -1,0 +1,152 @@
+"""The evidence bundle: whole, built alike, and any change to it is found."""
+
+import hashlib
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mspn.cli import main
+from mspn.errors import UserError
+from mspn.experiment import load_experiment
+from mspn.report.bundle import CRATE, MANIFEST, SCALE, verify, write_bundle
+from tests import report_tree
+
+
+@pytest.fixture
+def experiment(monkeypatch):
+    monkeypatch.chdir(report_tree.shared_report("madeup", (0, 1)))
+    return load_experiment("madeup")
+
+
+@pytest.fixture
+def archive(experiment, tmp_path) -> Path:
+    path = tmp_path / "evidence.zip"
+    write_bundle(experiment, path)
+    return path
+
+
+def rewrite(source: Path, target: Path, changes: dict[str, bytes | None]) -> Path:
+    """The archive with members replaced, removed (None) or added."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            data = changes.pop(name, old.read(name))
+            if data is not None:
+                new.writestr(name, data)
+        for name, data in changes.items():
+            new.writestr(name, data or b"")
+    return target
+
+
+def test_built_twice_it_is_the_same_bytes(experiment, archive, tmp_path):
+    files, digest = write_bundle(experiment, tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == archive.read_bytes()
+    assert digest == hashlib.sha256(archive.read_bytes()).hexdigest()
+    with zipfile.ZipFile(archive) as file:
+        names = file.namelist()
+    assert files == len(names) and names[:-1] == sorted(names[:-1]) and names[-1] == MANIFEST
+
+
+def test_it_holds_the_evidence_and_no_pictures(experiment, archive):
+    with zipfile.ZipFile(archive) as file:
+        names = set(file.namelist())
+    folder = experiment.evaluation_folder(experiment.grid["mspn-2"], 0, "gt")
+    training = experiment.training_folder(experiment.grid["mspn-2"], 0)
+    for path in (
+        folder / "metrics.json", folder / "matches.npz", training / "config.json", training / "log.jsonl",
+        training / "environment.json", experiment.reports / "index.html", experiment.reports / "cells.csv",
+        Path("reports/paper/figures.tsv"), Path("workflow/config/grid.tsv"), Path(SCALE), Path(CRATE),
+    ):  # fmt: skip
+        assert path.as_posix() in names, path
+    for part in ("/data/", "/crops/", "/checkpoints/", "/replicates/", "stages.npz", ".jpg", ".safetensors"):
+        assert not [name for name in names if part in name], part
+
+
+def test_the_pages_links_resolve_inside_it(experiment, archive, tmp_path):
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path / "unpacked")
+    page = tmp_path / "unpacked" / experiment.reports / "index.html"
+    links = set(re.findall(r'href="([^"#][^":]*)"', page.read_text()))
+    assert len(links) > 100
+    assert [link for link in links if not (page.parent / link).is_file()] == []
+    assert verify(tmp_path / "unpacked") == {
+        "changed": [],
+        "missing": [],
+        "extra": [],
+        "damaged": [],
+        "files": len(links) and verify(archive)["files"],
+    }
+
+
+def test_its_description_is_an_ro_crate(archive):
+    with zipfile.ZipFile(archive) as file:
+        crate = json.loads(file.read(CRATE))
+        names = set(file.namelist())
+    entities = {entity["@id"]: entity for entity in crate["@graph"]}
+    assert crate["@context"] == "https://w3id.org/ro/crate/1.1/context"
+    assert len(entities) == len(crate["@graph"])
+    assert entities[CRATE]["about"] == {"@id": "./"} and entities[CRATE]["@type"] == "CreativeWork"
+    assert entities[CRATE]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.1"}
+    root = entities["./"]
+    assert root["@type"] == "Dataset" and root["datePublished"] == "2024-05-06"
+    assert {"name", "description", "license"} <= set(root)
+    parts = {part["@id"] for part in root["hasPart"]}
+    assert parts == names - {CRATE, MANIFEST} and all(entities[part]["@type"] == "File" for part in parts)
+
+
+def test_any_change_is_found(experiment, archive, tmp_path, capsys):
+    name = (experiment.reports / "cells.csv").as_posix()
+    assert main(["report", "verify", str(archive)]) == 0
+    for changes, kind, found in (
+        ({name: b"other"}, "changed", name),
+        ({name: None}, "missing", name),
+        ({"results/more.json": b"{}"}, "extra", "results/more.json"),
+        ({"../escape.json": b"{}"}, "damaged", "../escape.json"),
+    ):
+        other = rewrite(archive, tmp_path / f"{kind}.zip", dict(changes))
+        findings = verify(other)
+        assert findings[kind] == [found]
+        assert sum(len(findings[k]) for k in ("changed", "missing", "extra", "damaged")) == 1
+        assert main(["report", "verify", str(other)]) == 1
+        assert f"{kind}: {found}" in capsys.readouterr().out
+
+
+def test_a_flipped_byte_is_found(archive, tmp_path):
+    data = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as file:
+        info = max(file.infolist(), key=lambda i: i.compress_size)
+    data[info.header_offset + 200 + len(info.filename)] ^= 0xFF
+    (tmp_path / "flipped.zip").write_bytes(data)
+    findings = verify(tmp_path / "flipped.zip")
+    assert findings["damaged"] + findings["changed"] == [info.filename]
+
+
+def test_a_folder_with_a_changed_file(archive, tmp_path, experiment):
+    folder = tmp_path / "unpacked"
+    shutil.unpack_archive(archive, folder)
+    (folder / SCALE).write_text("{}")
+    (folder / "stray.txt").write_text("")
+    findings = verify(folder)
+    assert findings["changed"] == [SCALE] and findings["extra"] == ["stray.txt"] and not findings["missing"]
+
+
+def test_what_is_no_bundle_is_refused(tmp_path):
+    (tmp_path / "text.zip").write_text("text")
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    for name, words in (
+        ("text.zip", "not a zip"),
+        ("empty.zip", "no readable manifest"),
+        ("none.zip", "no such file"),
+    ):
+        with pytest.raises(UserError, match=words):
+            verify(tmp_path / name)
+
+
+def test_without_a_report_nothing_is_packed(monkeypatch, tmp_path):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    with pytest.raises(UserError, match="make the report first"):
+        write_bundle(load_experiment("madeup"), tmp_path / "x.zip")

@@ -1,0 +1,174 @@
+"""Tables 1 to 9: every printed number at its place, ours beside it, subtracted only where that means something."""
+
+import csv
+import io
+
+import pytest
+
+from mspn.errors import UserError
+from mspn.experiment import load_experiment
+from mspn.report.cells import Book, signed
+from mspn.report.formats import to_csv, to_html, to_latex, to_markdown
+from mspn.report.paper import FLOPS, load_figures
+from mspn.report.results import collect, sampled_lines, seed_halfwidth
+from mspn.report.tables import Tables, load_layout
+from tests import report_tree
+
+
+def build(name: str) -> tuple[Book, list]:
+    book = Book()
+    results = collect(load_experiment(name))
+    return book, Tables(results, load_figures(), load_layout(), book).views()
+
+
+@pytest.fixture
+def madeup(monkeypatch):
+    monkeypatch.chdir(report_tree.shared("madeup", (0, 1)))
+    return build("madeup")
+
+
+@pytest.fixture
+def at_paper_scale(monkeypatch):
+    monkeypatch.chdir(report_tree.shared("paper", (0,)))
+    return build("paper")
+
+
+def cells(book: Book, quantity: str) -> dict:
+    return {(c.place, c.row, c.column): c for c in book.cells if c.quantity == quantity}
+
+
+def test_every_printed_figure_stands_in_its_table_once(madeup):
+    book, _ = madeup
+    printed = [(c.place, c.row, c.column, c.text) for c in book.cells if c.quantity == "paper"]
+    wanted = [(f"Table {f.table}", f.row, f.column, f.value) for f in load_figures().values()]
+    assert sorted(printed) == sorted(wanted)
+
+
+def test_flops_are_always_subtracted_and_accuracy_never_at_another_scale(madeup):
+    book, _ = madeup
+    differences = cells(book, "difference")
+    wanted = {(f"Table {f.table}", f.row, f.column) for f in load_figures().values() if f.column == FLOPS}
+    assert set(differences) == wanted
+    assert {c.text for c in differences.values()} == {"+0.004"}
+
+
+def test_accuracy_is_subtracted_at_the_papers_scale_but_not_from_hidden_test_sets(at_paper_scale):
+    book, _ = at_paper_scale
+    ours, differences = cells(book, "ours"), cells(book, "difference")
+    assert {place for place, _, _ in differences} == {f"Table {n}" for n in range(1, 7)}
+    cell = ("Table 2", "MSPN, 2 stages", "AP")
+    assert differences[cell].value == pytest.approx(ours[cell].value - 74.5)
+    assert differences[cell].text == signed(ours[cell].value - 74.5, 1)
+    box = ("Table 6", "Detector", "CPN")
+    assert differences[box].text == "+0.1"
+    hidden = ours["Table 7", "Ours (MSPN)", "AP"]
+    assert hidden.value is not None and "server" in hidden.reason
+
+
+def test_cells_without_a_number_say_why(monkeypatch, tmp_path):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    report_tree.fill("madeup", runs=("mspn-2",))
+    book, _ = build("madeup")
+    ours = cells(book, "ours")
+    assert ours["Table 2", "MSPN, 2 stages", "AP"].value is not None
+    never = ours["Table 2", "MSPN, 3 stages", "AP"]
+    assert (never.text, never.status) == ("not run", "not run") and "mspn-3" in never.reason
+    cited = ours["Table 7", "HRNet [39]", "AP"]
+    assert (cited.text, cited.status) == ("cited", "cited") and "not a run" in cited.reason
+
+
+def test_nothing_run_at_all_gives_tables_that_say_so(monkeypatch, tmp_path):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    book, views = build("madeup")
+    assert len(views) == 9
+    assert {c.text for c in book.cells if c.quantity == "ours"} == {"not run", "cited"}
+
+
+def test_the_mean_and_interval_over_seeds(madeup):
+    book, _ = madeup
+    results = collect(load_experiment("madeup"))
+    m = results.metrics
+    rows = m[(m.run == "mspn-2") & (m.detector == "gt") & (m.metric == "AP") & (m.protocol == "paper")]
+    estimate = results.estimate("mspn-2", "gt", "AP")
+    assert estimate is not None and estimate.seeds == (0, 1)
+    assert estimate.value == pytest.approx(rows.value.mean())
+    images = (rows.value - rows.low).mean()
+    seeds = 12.706 * rows.value.std() / 2**0.5  # Student's 97.5 % point for one degree of freedom
+    assert estimate.value - estimate.low == pytest.approx((images**2 + seeds**2) ** 0.5, rel=1e-4)
+    assert seed_halfwidth(rows.value.to_numpy()[:1]) == 0
+    assert results.estimate("mspn-2", "gt", "no such metric") is None
+
+
+def test_csv_has_the_papers_layout_and_our_interval(madeup):
+    _, views = madeup
+    rows = list(csv.reader(io.StringIO(to_csv(views[0]))))
+    assert [row[0] for row in rows] == ["Method", "AP", "FLOPs (G)"]
+    ours = dict(zip(rows[0], rows[1], strict=True))
+    assert ours["Res-50, paper"] == "71.5" and ours["Res-50, ours, difference"] == ""
+    assert float(ours["Res-50, ours, low"]) < float(ours["Res-50, ours"]) < float(ours["Res-50, ours, high"])
+    assert dict(zip(rows[0], rows[2], strict=True))["Res-101, ours, difference"] == "+0.004"
+
+
+def test_markdown_and_html_show_both_numbers(madeup):
+    _, views = madeup
+    markdown = to_markdown(views[0])
+    assert "Table 1." in markdown and "4.404 (+0.004)" in markdown and "madeup scale" in markdown
+    assert "not comparable with the paper" in markdown
+    assert "<td>4.404 (+0.004)</td>" in to_html(views[0])
+    assert "2†" in to_markdown(views[1]) and "353×257" in to_markdown(views[6])
+
+
+def test_latex_is_escaped_and_balanced(madeup):
+    _, views = madeup
+    for view in views:
+        text = to_latex(view)
+        assert text.count(r"\begin{") == text.count(r"\end{") == 2
+        assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+        body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
+        for line in body.strip().splitlines():
+            assert line.count(" & ") == len(view.labels) - 1 and line.endswith(r" \\")
+        assert all(ord(c) < 128 for c in text), {c for c in text if ord(c) >= 128}
+
+
+def test_a_result_of_another_configuration_is_marked(monkeypatch, tmp_path):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    experiment = report_tree.fill("madeup", runs=("mspn-2",))
+    path = experiment.evaluation_folder(experiment.grid["mspn-2"], 0, "gt") / "metrics.json"
+    path.write_text(path.read_text().replace('"training_id": "mspn-2-s0-', '"training_id": "mspn-2-s0-00'))
+    stale = {key: e.stale for key, e in collect(experiment).evaluations.items()}
+    assert "another configuration" in stale["mspn-2", "gt", 0] and not stale["mspn-2", "det-49.4", 0]
+
+
+@pytest.mark.parametrize("content", ["{}", "not json", '{"address": {}, "rows": [{"protocol": "paper"}]}'])
+def test_a_damaged_result_is_named(monkeypatch, tmp_path, content):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    path = tmp_path / "results" / "madeup" / "runs" / "mspn-2" / "seed-0" / "gt" / "metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"metrics\.json: not a"):
+        collect(load_experiment("madeup"))
+
+
+def test_results_of_unknown_runs_are_named_not_dropped(monkeypatch, tmp_path):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    path = tmp_path / "results" / "madeup" / "runs" / "gone" / "seed-0" / "gt" / "metrics.json"
+    report_tree.write(path, {"address": {}, "rows": []})
+    assert collect(load_experiment("madeup")).foreign == ("results/madeup/runs/gone/seed-0/gt/metrics.json",)
+
+
+def test_a_layout_that_names_no_figure_is_refused(madeup):
+    layout = load_layout()
+    layout["tables"][1]["body"][0][1] = "=Res-51 | AP"
+    with pytest.raises(UserError, match="table 1: the paper has no figure 'Res-51', 'AP'"):
+        Tables(collect(load_experiment("madeup")), load_figures(), layout, Book()).views()
+
+
+def test_long_logs_are_read_in_samples(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(f'{{"step": {i}}}\n' for i in range(100_000)))
+    parts = list(sampled_lines(path, samples=20, window=500))
+    assert len(parts) == 20
+    assert all(line.startswith(b'{"step"') and line.endswith(b"}") for _, lines in parts for line in lines)
+    assert parts[0][1][0] == b'{"step": 0}' and parts[-1][1][-1] == b'{"step": 99999}'
+    path.write_text('{"step": 0}\n{"step": 1}\n')
+    assert [lines for _, lines in sampled_lines(path)] == [[b'{"step": 0}'], [b'{"step": 1}']]
