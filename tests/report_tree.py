@@ -81,7 +81,9 @@ def target(figures: Figures, run: str, detector: str) -> float:
 
 
 def fake_matches(quality: float, seed: int, salt: str) -> bootstrap.Matches:
-    """Matches of PERSONS detections an image; the same hard persons for every run, so that pairing matters."""
+    """Matches of PERSONS detections an image; the same hard persons for every run, so that pairing
+    matters.
+    """
     shared, own = np.random.default_rng(1), np.random.default_rng([seed, *salt.encode()])
     n = IMAGES * PERSONS
     difficulty = shared.normal(0, 14, n)
@@ -137,8 +139,9 @@ def write_evaluation(experiment: Experiment, run: Run, seed: int, detector: str,
         write_stages(folder / "stages.npz", stages=4)
     address = {
         "run": run.run, "seed": seed, "scale": experiment.scale.name, "detector": detector,
-        "training_id": "+".join(ids), "tensor_hash": "+".join("ab" * 32 for _ in ids), "commit": "0123456789abcdef",
-        "dirty": False, "device": "made-up <i>device", "versions": {"python": "3.11", "torch": "0"},
+        "training_id": "+".join(ids), "tensor_hash": "+".join("ab" * 32 for _ in ids),
+        "commit": "0123456789abcdef", "dirty": False, "device": "made-up <i>device",
+        "versions": {"python": "3.11", "torch": "0"},
         "machine": {"cpu": "made up"}, "bootstrap": {"replicates": 40, "seed": 0, "level": 0.95},
     }  # fmt: skip
     write(folder / "metrics.json", {"address": address, "rows": rows})
@@ -195,7 +198,8 @@ def write_training(experiment: Experiment, run: Run, seed: int) -> None:
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     write(folder / "config.json", {"recipe": {"batch": 32, "iterations": 80}})
     environment = {
-        "device": "made-up <i>device", "commit": "0123456789abcdef", "dirty": False, "versions": {"python": "3.11"},
+        "device": "made-up <i>device", "commit": "0123456789abcdef", "dirty": False,
+        "versions": {"python": "3.11"},
         "wall_s": 12.5, "device_s": 10.0 + len(run.run), "data_wait_s": 0.5, "peak_memory_bytes": 2**29,
         "attempts": [{"started": "2024-05-06T07:08:09+00:00"}],
     }  # fmt: skip
@@ -214,9 +218,8 @@ def write_flops(experiment: Experiment) -> None:
         paper = printed.get(run)
         ours = (paper or 8.0) + 0.004
         tail = f"{paper},0.004,match" if paper else ",,not printed"
-        lines.append(
-            f'{run},n,256x192,{ours * 1e7:.0f},{ours * 1.08},{ours},{tail},"made up, for tests",{ours},{2 * ours}\n'
-        )
+        costs = f"{ours * 1e7:.0f},{ours * 1.08},{ours}"
+        lines.append(f'{run},n,256x192,{costs},{tail},"made up, for tests",{ours},{2 * ours}\n')
     path = experiment.results / "flops" / "flops.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(lines))

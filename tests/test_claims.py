@@ -1,10 +1,13 @@
 """The claims: true of the paper's own figures, and judged by the stated rule on what was measured."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from mspn.experiment import load_experiment
-from mspn.report.claims import CLAIMS, VERDICTS, Claim, Part, evaluate, paper_ask
+from mspn.report.claim_parts import CLAIMS, Claim, Part
+from mspn.report.claims import VERDICTS, evaluate, paper_ask
 from mspn.report.draws import Draws
 from mspn.report.paper import FLOPS, load_figures
 from mspn.report.results import collect
@@ -32,11 +35,19 @@ class Stub:
         return self.means[run] + np.random.default_rng(len(run) + ord(run[0])).normal(0, self.noise, 4000)
 
 
-def judge(monkeypatch, a: float, b: float, *, kind: str = "positive", printed: float = 1.0, **options) -> str:
+def judge(
+    monkeypatch,
+    a: float,
+    b: float,
+    *,
+    kind: Literal["positive", "small"] = "positive",
+    printed: float = 1.0,
+    **options,
+) -> str:
     """The verdict of "a minus b", of which the paper prints ``printed``."""
     part = Part(
         "a minus b", (("a", "gt"), ("b", "gt")), lambda ask: ask("a", "gt") - ask("b", "gt"), kind=kind
-    )  # type: ignore[arg-type]
+    )
     claim = Claim(1, "a beats b", (part,))
     monkeypatch.setattr("mspn.report.claims.CLAIMS", (claim,))
     monkeypatch.setattr(
@@ -64,7 +75,7 @@ def test_the_papers_own_figures_bear_each_claim_out(claim):
 def test_quantities_are_the_papers_words():
     """Each claim's sizes, as design and text state them, come out of its parts."""
     figures = load_figures()
-    sizes = {}
+    sizes: dict[str, float | None] = {}
     for claim in CLAIMS:
         for part in claim.parts:
             try:
@@ -98,12 +109,13 @@ def test_each_verdict_by_its_rule(monkeypatch):
     assert judge(monkeypatch, 73.0, 70.0, kind="small") == "contradicted"
 
 
+def _gain_over_z(run: str):
+    return lambda ask: ask(run, "gt") - ask("z", "gt")
+
+
 def test_one_doubtful_part_does_not_contradict(monkeypatch):
     """Many parts, each undecided, are together improbable: that is noise, not a contradiction."""
-    parts = tuple(
-        Part(f"{r} minus z", ((r, "gt"), ("z", "gt")), lambda ask, r=r: ask(r, "gt") - ask("z", "gt"))
-        for r in "abcdefgh"
-    )
+    parts = tuple(Part(f"{r} minus z", ((r, "gt"), ("z", "gt")), _gain_over_z(r)) for r in "abcdefgh")
     monkeypatch.setattr("mspn.report.claims.CLAIMS", (Claim(1, "all beat z", parts),))
     stub = Stub(dict.fromkeys("abcdefghz", 70.0), noise=1.0)
     (result,) = evaluate(None, load_figures(), stub)  # type: ignore[arg-type]

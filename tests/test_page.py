@@ -85,7 +85,8 @@ def test_a_number_tells_run_checkpoint_config_commit_seed_protocol_and_log(repor
     cells = pd.read_csv(report / "cells.csv", dtype=str, keep_default_na=False)
     ours = cells[(cells.place == "Table 2") & (cells.row == "MSPN, 2 stages") & (cells.quantity == "ours")]
     address = ours[ours.column == "AP"].address.item()
-    for part in ("run: mspn-2", "checkpoint: abab", "config: config.json", "commit: 0123456789ab", "seeds: 0, 1",
+    for part in ("run: mspn-2", "checkpoint: abab", "config: config.json", "commit: 0123456789ab",
+                 "seeds: 0, 1",
                  "protocol: paper", "log: log.jsonl", "boxes: det-49.4"):  # fmt: skip
         assert part in address, part
 
@@ -127,10 +128,11 @@ def test_a_ledger_entry_that_lacks_something_is_named(tmp_path):
 
 # ---- in a browser ----
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --window-size=1300,1000"
-).split()
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--window-size=1300,1000",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -153,8 +155,14 @@ def browser(tmp_path) -> Iterator:
     chrome.quit()
 
 
-ROWS = "return [...document.querySelectorAll('#evaluations tbody tr')].filter(r => !r.hidden).map(r => r.children[{}].textContent.trim())"
-CELLS = "return Object.fromEntries([...document.querySelectorAll('[data-cell]')].map(e => [e.dataset.cell, e.textContent]))"
+ROWS = (
+    "return [...document.querySelectorAll('#evaluations tbody tr')].filter(r => !r.hidden).map(r => "
+    "r.children[{}].textContent.trim())"
+)
+CELLS = (
+    "return Object.fromEntries([...document.querySelectorAll('[data-cell]')].map(e => [e.dataset.cell, "
+    "e.textContent]))"
+)
 
 
 def test_in_a_browser(report, browser):
@@ -189,9 +197,12 @@ def test_in_a_browser(report, browser):
     number.click()
     address = browser.find_element("id", target)
     assert address.is_displayed() and "flops.csv" in address.text
-    for link in browser.find_elements("css selector", "a[href]"):
-        parts = urlsplit(link.get_property("href"))
-        assert parts.scheme == "file" and Path(unquote(parts.path)).exists(), parts
+    links = browser.execute_script(
+        "return [...new Set([...document.querySelectorAll('a[href]')].map(a => a.href))]"
+    )
+    for link in links:
+        parts = urlsplit(link)
+        assert parts.scheme == "file" and Path(unquote(parts.path)).exists(), link
 
     # Both themes, by the button; the background changes.
     background = "return getComputedStyle(document.body).backgroundColor"

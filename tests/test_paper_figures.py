@@ -95,7 +95,9 @@ def test_differences_that_the_text_states():
 
 @pytest.mark.parametrize("number", [7, 8])
 def test_rows_rejoined_from_torn_columns_are_plausible(number):
-    """A wrongly joined row would break COCO's own order: at 50 % above at 75 % above the mean; AR above AP."""
+    """A wrongly joined row would break COCO's own order: at 50 % above at 75 % above the mean; AR above
+    AP.
+    """
     for row in dict.fromkeys(f.row for f in table(number)):
         f = {
             name: FIGURES.get((number, row, name))

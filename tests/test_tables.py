@@ -1,4 +1,6 @@
-"""Tables 1 to 9: every printed number at its place, ours beside it, subtracted only where that means something."""
+"""Tables 1 to 9: every printed number at its place, ours beside it, subtracted only where that means
+something.
+"""
 
 import csv
 import io
@@ -85,7 +87,6 @@ def test_nothing_run_at_all_gives_tables_that_say_so(monkeypatch, tmp_path):
 
 
 def test_the_mean_and_interval_over_seeds(madeup):
-    book, _ = madeup
     results = collect(load_experiment("madeup"))
     m = results.metrics
     rows = m[(m.run == "mspn-2") & (m.detector == "gt") & (m.metric == "AP") & (m.protocol == "paper")]

@@ -85,7 +85,6 @@ def _verify(args: argparse.Namespace) -> int:
             for name in findings[kind]:
                 print(f"{kind}: {name}")
         bad = sum(len(findings[kind]) for kind in ("changed", "missing", "extra", "damaged"))
-        print(
-            f"{args.archive}: {findings['files']} files, {'all as packed' if not bad else f'{bad} not as packed'}"
-        )
+        verdict = f"{bad} not as packed" if bad else "all as packed"
+        print(f"{args.archive}: {findings['files']} files, {verdict}")
     return 1 if any(findings[kind] for kind in ("changed", "missing", "extra", "damaged")) else 0

@@ -1,9 +1,9 @@
 """The evidence of a scale in one archive, built the same each time, and its check.
 
 The archive holds results, configurations, logs, environments and the page, at their places below the
-repository's root, so that the page's links work in it. It leaves out pictures, crops, checkpoints and weights:
-their hashes stand in the results. ``manifest-sha256.txt`` lists every other file with its checksum (BagIt's
-form); ``ro-crate-metadata.json`` describes them (RO-Crate 1.1).
+repository's root, so that the page's links work in it. It leaves out pictures, crops, checkpoints and
+weights: their hashes stand in the results. ``manifest-sha256.txt`` lists every other file with its checksum
+(BagIt's form); ``ro-crate-metadata.json`` describes them (RO-Crate 1.1).
 """
 
 import hashlib
@@ -26,7 +26,8 @@ from mspn.report.results import Results, collect
 MANIFEST, CRATE = "manifest-sha256.txt", "ro-crate-metadata.json"
 SCALE = "resolved-scale.json"  # with every default filled in and every variable replaced
 KINDS = {".json", ".jsonl", ".csv", ".tsv", ".npz", ".log", ".txt", ".md"}
-# Below results/SCALE: pictures and what is made of them, weights in the making, what can be made again at once.
+# Below results/SCALE: pictures and what is made of them, weights in the making, what can be made again at
+# once.
 LEFT_OUT = {"data", "crops", "checkpoints", "replicates"}
 PICTURES = {"stages.npz"}  # holds a crop
 FOUND_AT_ROOT = ("environment.yml", "requirements.lock", "pyproject.toml", "LICENSE", "CITATION.cff")
@@ -54,7 +55,9 @@ def bundled_files(experiment: Experiment, archive: Path) -> list[Path]:
 
 
 def write_bundle(experiment: Experiment, archive: Path) -> tuple[int, str]:
-    """Write the archive; returns how many files it holds and its SHA-256. The same files give the same bytes."""
+    """Write the archive; returns how many files it holds and its SHA-256. The same files give the same
+    bytes.
+    """
     results = collect(experiment)
     contents: dict[str, Path | bytes] = {path.as_posix(): path for path in bundled_files(experiment, archive)}
     contents[SCALE] = _json(experiment.scale.model_dump(mode="json"))
@@ -85,7 +88,9 @@ def _json(value: Any) -> bytes:
 
 
 def crate(experiment: Experiment, results: Results, contents: dict[str, Path | bytes]) -> dict[str, Any]:
-    """The RO-Crate 1.1 description: the metadata's own entity, the root data set, every file, the software."""
+    """The RO-Crate 1.1 description: the metadata's own entity, the root data set, every file, the
+    software.
+    """
     files = [
         {
             "@id": quote(name),
@@ -134,7 +139,9 @@ def crate(experiment: Experiment, results: Results, contents: dict[str, Path | b
 
 
 def published(results: Results) -> str:
-    """The day of the newest training: a date that the results themselves tell, so that a rebuild is the same."""
+    """The day of the newest training: a date that the results themselves tell, so that a rebuild is the
+    same.
+    """
     days = [
         str(attempt.get("started", ""))[:10]
         for training in results.trainings.values()
@@ -146,9 +153,9 @@ def published(results: Results) -> str:
 def verify(archive: Path) -> dict[str, Any]:
     """Compare an archive, or a folder unpacked from one, with its manifest.
 
-    Returns the names ``changed``, ``missing``, ``extra`` (in the archive but not in the manifest) and ``damaged``
-    (unreadable, twice there, or outside the archive's folder), and ``files``, the number of files listed. Raises
-    UserError where there is no bundle at all.
+    Returns the names ``changed``, ``missing``, ``extra`` (in the archive but not in the manifest) and
+    ``damaged`` (unreadable, twice there, or outside the archive's folder), and ``files``, the number of files
+    listed. Raises UserError where there is no bundle at all.
     """
     findings: dict[str, Any] = {"changed": [], "missing": [], "extra": [], "damaged": [], "files": 0}
     hashes: dict[str, str] = {}

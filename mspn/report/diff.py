@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -25,7 +25,9 @@ Key = tuple[str, str, str, str]  # place, row, column, quantity
 
 
 class Rule(BaseModel):
-    """Cells whose place, row and column match (``*`` and ``?`` as in file names), and what they may differ by."""
+    """Cells whose place, row and column match (``*`` and ``?`` as in file names), and what they may differ
+    by.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     place: str = "*"
@@ -118,8 +120,8 @@ def compare(a: str, b: str, tolerances: Tolerances) -> Comparison:
     """Compare two reports' folders, or one with the word ``paper``.
 
     Against the paper, only what can be compared is: FLOPs at any scale; accuracy and box AP at the scale
-    ``paper``, and never those of hidden test sets. The rest is counted in ``left_out``. Raises UserError where
-    a folder holds no report.
+    ``paper``, and never those of hidden test sets. The rest is counted in ``left_out``. Raises UserError
+    where a folder holds no report.
     """
     if a == b:
         raise UserError(f"{a}: both sides are the same")
@@ -240,5 +242,5 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _list(counts: Iterable[str] | dict[str, int]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in dict(counts).items())  # type: ignore[arg-type]
+def _list(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.items())

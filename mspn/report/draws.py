@@ -1,8 +1,9 @@
 """Draws of every run's AP that carry the noise of the image sample and of training.
 
-A draw resamples the images, the same for every run (paired), averages the seeds' AP on them and adds the noise
-of the seeds' mean: Student's t times the standard deviation over seeds, pooled over all runs that have two seeds
-or more, over the square root of the run's number of seeds. A run's training noise is shared by its detectors.
+A draw resamples the images, the same for every run (paired), averages the seeds' AP on them and adds the
+noise of the seeds' mean: Student's t times the standard deviation over seeds, pooled over all runs that have
+two seeds or more, over the square root of the run's number of seeds. A run's training noise is shared by its
+detectors.
 """
 
 import math
@@ -29,7 +30,7 @@ class Draws:
     def has(self, run: str, what: str) -> bool:
         """Whether the run has FLOPs, or an AP on the detector ``what``."""
         if what == FLOPS:
-            return run in self.results.flops.index
+            return run in self.results.flops
         return self.results.estimate(run, what, METRIC, self.protocol) is not None
 
     def seeds(self, run: str, detector: str) -> tuple[int, ...]:
@@ -40,7 +41,7 @@ class Draws:
     def mean(self, run: str, what: str) -> float:
         """The mean AP over seeds, in percent; or the FLOPs."""
         if what == FLOPS:
-            return float(self.results.flops.loc[run, "gflops"])  # type: ignore[arg-type]
+            return float(self.results.flops[run]["gflops"])
         estimate = self.results.estimate(run, what, METRIC, self.protocol)
         assert estimate is not None
         return estimate.value
@@ -73,7 +74,9 @@ class Draws:
 
     @cached_property
     def spread(self) -> tuple[float, int]:
-        """The standard deviation of AP over seeds, pooled over runs and detectors, and its degrees of freedom."""
+        """The standard deviation of AP over seeds, pooled over runs and detectors, and its degrees of
+        freedom.
+        """
         m = self.results.metrics
         m = m[(m.metric == METRIC) & (m.protocol == self.protocol)]
         squares, freedom = 0.0, 0

@@ -1,6 +1,5 @@
 """The report's own tables: FLOPs, all evaluations, protocols, detectors, cost and environment."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ from mspn.errors import UserError
 from mspn.report.addresses import evaluation_address, file_address
 from mspn.report.cells import Book, Cell, Entry, signed
 from mspn.report.results import Results, Training
-from mspn.report.tables import Slot, View
+from mspn.report.views import Slot, View
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 HEAD = "PCKh@0.5 mean"
@@ -37,8 +36,7 @@ def flops_view(results: Results, book: Book) -> View:
         ("gflops_flip_test", "GFLOPs with flip test", 1, 3),
     )
     rows = []
-    for run in map(str, results.flops.index):
-        record = results.flops.loc[run]
+    for run, record in results.flops.items():
         address = file_address(
             book,
             f"FLOPs of {run}",
@@ -48,38 +46,35 @@ def flops_view(results: Results, book: Book) -> View:
         )
         slots = [Slot(run)]
         for key, label, factor, digits in columns:
-            value = float(record.get(key, math.nan)) * factor  # type: ignore[arg-type]
-            if math.isnan(value):
+            if record.get(key) is None:
                 slots.append(Slot("–"))
                 continue
+            value = float(record[key]) * factor
             text = signed(value, digits) if key == "difference" else f"{value:.{digits}f}"
             slots.append(number(book.add("FLOPs", run, label, "ours", value, text, address=address)))
         slots += [
             _latency(results, book, run),
-            Slot(str(record.get("verdict", ""))),
-            Slot(_words(record.get("reason"))),
+            Slot(record.get("verdict") or ""),
+            Slot(record.get("reason") or ""),
         ]
         rows.append(slots)
     labels = ("Run", *(label for _, label, _, _ in columns), "Latency (ms)", "Verdict", "Reason")
     notes = (
-        "The paper's convention: multiply-adds of convolutions on the inference path, divided by 2³⁰. GMACs: fvcore's "
+        "The paper's convention: multiply-adds of convolutions on the inference path, divided by 2³⁰. "
+        "GMACs: fvcore's "
         "own total. Latency: the narrowed network at this scale's input, the median of single crops.",
     )
     return view("flops", "FLOPs and parameters at the paper's full size", labels, rows, *notes)
 
 
-def _words(value: object) -> str:
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
-
-
 def _latency(results: Results, book: Book, run: str) -> Slot:
-    if run not in results.latency.index:
+    if run not in results.latency:
         cell = book.add(
             "FLOPs", run, "Latency (ms)", "ours", None, "not run", status="not run", reason="no latency"
         )
         return Slot(cells={"ours": cell})
-    row = results.latency.loc[run]
-    value = float(row["ms_per_crop"])  # type: ignore[arg-type]
+    row = results.latency[run]
+    value = float(row["ms_per_crop"])
     entries = [Entry(key, str(row[key])) for key in ("device", "threads", "input", "width") if key in row]
     address = file_address(book, f"Latency of {run}", results.experiment.results / "latency.csv", *entries)
     return number(
@@ -89,8 +84,12 @@ def _latency(results: Results, book: Book, run: str) -> Slot:
 
 def evaluations_view(results: Results, book: Book) -> View:
     """Every evaluation: run, detector, seed, and its figures under the protocol ``paper``."""
-    m = results.metrics
-    m = m[m.protocol == "paper"].set_index(["run", "detector", "seed", "metric"])
+    m = results.metrics[results.metrics.protocol == "paper"]
+    figures = {
+        (r["run"], r["detector"], r["seed"], r["metric"]): r
+        for r in m.to_dict("records")
+        if r["value"] == r["value"]
+    }
     rows = []
     for run, detector, seed in results.evaluations:
         address = evaluation_address(book, results, run, detector, [seed], "paper")
@@ -98,7 +97,7 @@ def evaluations_view(results: Results, book: Book) -> View:
         slots = [Slot(run), Slot(detector), Slot(str(seed))]
         for metric in (*COCO_METRICS, "Mean"):
             key = (run, detector, seed, metric)
-            if key not in m.index:
+            if key not in figures:
                 slots.append(Slot("–" if mpii == (metric == "Mean") else ""))
                 continue
             place = (f"{run} on {detector}, seed {seed}", metric)
@@ -106,7 +105,7 @@ def evaluations_view(results: Results, book: Book) -> View:
                 quantity: book.add(
                     "Evaluations", *place, quantity, value, f"{value:.1f}", unit="%", address=address
                 )
-                for quantity, value in _triple(m.loc[key])
+                for quantity, value in _triple(figures[key])
             }
             slots.append(Slot(cells=cells))
         stale = results.evaluations[run, detector, seed].stale
@@ -118,7 +117,8 @@ def evaluations_view(results: Results, book: Book) -> View:
         "All evaluations, protocol “paper”",
         labels,
         rows,
-        "Each seed for itself; intervals are over images (95 %, bootstrap). Stale: of another configuration or other "
+        "Each seed for itself; intervals are over images (95 %, bootstrap). Stale: of another "
+        "configuration or other "
         "code than the present one.",
     )
 
@@ -143,7 +143,7 @@ def protocols_view(results: Results, book: Book) -> View | None:
     rows = []
     for run, detector, seed in results.evaluations:
         try:
-            values = [float(m[run, detector, seed, name]) for name in ("paper", *(name for _, name in steps))]
+            values = [m[run, detector, seed, name] for name in ("paper", *(name for _, name in steps))]
         except KeyError:
             continue
         slots = [Slot(run), Slot(detector), Slot(str(seed))]
@@ -155,7 +155,7 @@ def protocols_view(results: Results, book: Book) -> View | None:
         )
         for name in ("no-flip", "no-filter", "paper+nms", "paper-no-box-score"):
             key = (run, detector, seed, name)
-            change = float(m[key]) - values[0] if key in m.index else None
+            change = m[key] - values[0] if key in m else None
             slots.append(_protocol_cell(results, book, (run, detector, seed), name, change, change=True))
         rows.append(slots)
     if not rows:
@@ -169,7 +169,8 @@ def protocols_view(results: Results, book: Book) -> View | None:
         "The same weights under other test protocols",
         labels,
         rows,
-        "From “paper” to “shift-1” (as Simple Baseline and HRNet test) step by step: the steps add up to the gap. The last "
+        "From “paper” to “shift-1” (as Simple Baseline and HRNet test) step by step: the steps add up to "
+        "the gap. The last "
         "four columns: the change that each makes to the paper's protocol by itself.",
     )
 

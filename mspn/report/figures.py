@@ -1,4 +1,4 @@
-"""The report's figures of numbers: Figure 1, capacity, learning curves and ablations."""
+"""Figure 1, and AP against capacity and cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogFormatter, MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 
 from mspn.report import style
-from mspn.report.claims import HOURGLASS_CURVE, MSPN_CURVE, RESNET_CURVE, ClaimResult
+from mspn.report.claim_parts import HOURGLASS_CURVE, MSPN_CURVE, RESNET_CURVE
 from mspn.report.paper import FLOPS, Figures
 from mspn.report.results import Results
 
@@ -40,7 +40,9 @@ class Family:
 
 FAMILIES = (
     Family("MSPN", MSPN_CURVE, ("1 stage = Res-50", "2", "3", "4 stages"), style.GREEN, "o", "-"),
-    Family("Single stage", RESNET_CURVE, ("Res-50", "Res-101", "Res-152", "Res-254"), style.VERMILION, "^", "--"),
+    Family(
+        "Single stage", RESNET_CURVE, ("Res-50", "Res-101", "Res-152", "Res-254"), style.VERMILION, "^", "--"
+    ),
     Family("Hourglass", HOURGLASS_CURVE, ("1 stage", "2", "4", "8 stages"), style.BLUE, "s", "-."),
 )  # fmt: skip
 
@@ -60,7 +62,7 @@ def scale_words(results: Results) -> str:
     return f"{name} scale" + ("" if name == "paper" else ": not comparable with the paper's figures")
 
 
-def _sign(ax: Axes, words: str) -> None:
+def sign(ax: Axes, words: str) -> None:
     ax.text(1, 1.02, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=7, color=style.MUTED)
 
 
@@ -103,10 +105,10 @@ def figure_1_paper(results: Results, figures: Figures, folder: Path) -> Drawn:
                 linewidth=1,
             )
             there = [
-                (float(counted.loc[run, "gflops"]), ap)
+                (float(counted[run]["gflops"]), ap)
                 for run, ap in zip(family.runs, aps, strict=True)
-                if run in counted.index
-            ]  # type: ignore[arg-type]
+                if run in counted
+            ]
             if there:
                 _curve(
                     ax,
@@ -151,13 +153,16 @@ def figure_1_paper(results: Results, figures: Figures, folder: Path) -> Drawn:
     return Drawn(
         "figure-1-paper",
         title,
-        "Accuracy is the paper's throughout. A filled mark inside its hollow one: the printed FLOPs are reproduced.",
+        "Accuracy is the paper's throughout. A filled mark inside its hollow one: the printed FLOPs are "
+        "reproduced.",
         svg,
     )
 
 
 def figure_1(results: Results, figures: Figures, folder: Path) -> Drawn:
-    """AP against FLOPs as measured at this scale, with 95 % intervals; the paper's points behind at its scale."""
+    """AP against FLOPs as measured at this scale, with 95 % intervals; the paper's points behind at its
+    scale.
+    """
     title, name = "Figure 1 as measured", "figure-1"
     points = {family: _points(results, family, _flops_of(results)) for family in (*FAMILIES, *OTHERS)}
     if not any(points.values()):
@@ -182,14 +187,14 @@ def figure_1(results: Results, figures: Figures, folder: Path) -> Drawn:
         _free_ylim(ax)
         ax.set(xlabel="GFLOPs (paper's convention, full size)", ylabel="AP on this scale's validation set")
         ax.set_title("AP against FLOPs, measured")
-        _sign(ax, scale_words(results))
+        sign(ax, scale_words(results))
         ax.legend(loc="best")
         svg = style.save(fig, folder, name)
-    caption = f"Bars: 95 % intervals over images{_seed_words(results)}. {scale_words(results).capitalize()}."
+    caption = f"Bars: 95 % intervals over images{seed_words(results)}. {scale_words(results).capitalize()}."
     return Drawn(name, title, caption, svg)
 
 
-def _seed_words(results: Results) -> str:
+def seed_words(results: Results) -> str:
     seeds = results.metrics.seed.nunique()
     return " and seeds" if seeds > 1 else "; a single seed, so that the noise of training is not in them"
 
@@ -199,7 +204,7 @@ Points = list[tuple[str, float, float, float, float]]  # label, x, AP, low, high
 
 def _flops_of(results: Results) -> Callable[[str], float | None]:
     table = results.flops
-    return lambda run: float(table.loc[run, "gflops"]) if run in table.index else None  # type: ignore[arg-type]
+    return lambda run: float(table[run]["gflops"]) if run in table else None
 
 
 def _points(results: Results, family: Family, x_of: Callable[[str], float | None]) -> Points:
@@ -232,12 +237,12 @@ def figure_capacity(results: Results, folder: Path) -> Drawn:
     axes_of: tuple[tuple[str, Callable[[str], float | None]], ...] = (
         (
             "Parameters at full size (millions)",
-            lambda run: float(flops.loc[run, "parameters"]) / 1e6 if run in flops.index else None,
-        ),  # type: ignore[arg-type]
+            lambda run: float(flops[run]["parameters"]) / 1e6 if run in flops else None,
+        ),
         (
             "Latency of a crop at this scale (ms)",
-            lambda run: float(latency.loc[run, "ms_per_crop"]) if run in latency.index else None,
-        ),  # type: ignore[arg-type]
+            lambda run: float(latency[run]["ms_per_crop"]) if run in latency else None,
+        ),
         ("Training (device seconds)", lambda run: training_seconds(results, run)),
     )
     panels = [(label, {f: _points(results, f, x_of) for f in FAMILIES}) for label, x_of in axes_of]
@@ -257,8 +262,11 @@ def figure_capacity(results: Results, folder: Path) -> Drawn:
         fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
         axes[0].legend(loc="lower right", fontsize=7)
         svg = style.save(fig, folder, name)
-    devices = ", ".join(sorted({str(d) for d in latency.get("device", [])})) or "not measured"
-    caption = f"Latency: median of single crops on one thread or one GPU ({devices}). {scale_words(results).capitalize()}."
+    devices = ", ".join(sorted({str(record["device"]) for record in latency.values()})) or "not measured"
+    caption = (
+        f"Latency: median of single crops on one thread or one GPU ({devices}). "
+        f"{scale_words(results).capitalize()}."
+    )
     return Drawn(name, title, caption, svg)
 
 
@@ -270,118 +278,3 @@ def training_seconds(results: Results, run: str) -> float | None:
     trainings = [results.training(experiment.grid[run], seed) for seed in experiment.scale.seeds]
     seconds = [t.device_seconds for t in trainings if t is not None and t.device_seconds is not None]
     return float(np.mean(seconds)) if seconds else None
-
-
-# Panels of the learning curves: title -> runs.
-CURVES = {
-    "Stages of MSPN": MSPN_CURVE,
-    "Stages of Hourglass": (*HOURGLASS_CURVE, "hourglass-2-wide"),
-    "Single stages": RESNET_CURVE,
-    "Smaller modules": ("mspn-1", "mspn-2xres18", "l-xcp", "mspn-4xs-xcp"),
-    "Components": (
-        "mspn-2-base",
-        "mspn-2-ctf",
-        "mspn-2",
-        "hourglass-4",
-        "hourglass-4-ctf",
-        "hourglass-4-ctf-csfa",
-    ),
-    "Kernels, input, data": (
-        "mspn-2-k77",
-        "mspn-2-k55",
-        "mspn-4-384x288",
-        "mspn-4-384x288-ext",
-        "mspn-4-mpii",
-    ),
-}
-
-
-def figure_learning(results: Results, folder: Path) -> Drawn:
-    """Loss of the last stage's finest scale against the step, the first seed of each run."""
-    title, name = "Learning curves", "figure-learning"
-    experiment = results.experiment
-    curves = {}
-    for run in {run for runs in CURVES.values() for run in runs}:
-        training = (
-            results.training(experiment.grid[run], experiment.scale.seeds[0])
-            if run in experiment.grid
-            else None
-        )
-        curve = training.curve() if training else None
-        if curve is not None:
-            curves[run] = curve
-    if not curves:
-        return Drawn(name, title, "Not run: no training has a log.")
-    with style.figure(height=4.6, rows=2, columns=3) as (fig, axes):
-        for ax, (panel, runs) in zip(axes, CURVES.items(), strict=True):
-            for i, run in enumerate(runs):
-                if run in curves:
-                    steps, losses = curves[run]
-                    ax.plot(
-                        steps,
-                        losses,
-                        color=style.CYCLE[i],
-                        linestyle=style.DASHES[i],
-                        linewidth=1.2,
-                        label=run,
-                    )
-            ax.set_yscale("log")
-            ax.yaxis.set_major_formatter(ScalarFormatter())
-            ax.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.2, 0.6)))
-            ax.tick_params(axis="y", which="both", labelsize=7)
-            ax.set_title(panel)
-            if ax.lines:
-                ax.legend(fontsize=6, loc="upper right")
-            else:
-                ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", color=style.MUTED)
-        for ax in axes[3:]:
-            ax.set_xlabel("Step")
-        for ax in (axes[0], axes[3]):
-            ax.set_ylabel("Loss, last stage, finest scale")
-        fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
-        svg = style.save(fig, folder, name)
-    return Drawn(
-        name,
-        title,
-        f"Means of neighbouring steps; the first seed. {scale_words(results).capitalize()}.",
-        svg,
-    )
-
-
-def figure_ablations(results: Results, claims: list[ClaimResult], folder: Path) -> Drawn:
-    """The differences that the claims speak of, with paired 95 % intervals; the paper's at its own scale."""
-    title, name = "Ablations: paired differences in AP", "figure-ablations"
-    parts = [
-        (f"{r.claim.number}. {p.part.words}", p)
-        for r in claims for p in r.parts
-        if p.part.unit == "AP" and r.claim.number in (2, 3, 5, 6, 7, 8, 9) and p.ours is not None
-    ]  # fmt: skip
-    if not parts:
-        return Drawn(name, title, "Not run: no pair of runs that a claim compares has been evaluated.")
-    is_paper = results.experiment.scale.name == "paper"
-    with style.figure(height=0.9 + 0.24 * len(parts)) as (fig, (ax,)):
-        for i, (_, p) in enumerate(parts):
-            assert p.ours is not None and p.low is not None and p.high is not None
-            sure = p.low > 0 or p.high < 0
-            ax.barh(
-                i,
-                p.ours,
-                height=0.55,
-                color=style.SKY if sure else style.PAPER,
-                edgecolor=style.BLUE,
-                hatch="" if sure else "////",
-                linewidth=0.8,
-            )
-            ax.plot([p.low, p.high], [i, i], color=style.INK, linewidth=1.2, marker="|", markersize=6)
-            if is_paper and p.paper is not None:
-                ax.plot(p.paper, i, "D", color=style.VERMILION, markerfacecolor=style.PAPER, markersize=5)
-        ax.axvline(0, color=style.INK, linewidth=0.8)
-        ax.set_yticks(range(len(parts)), [words for words, _ in parts], fontsize=7.5)
-        ax.invert_yaxis()
-        ax.grid(axis="y", visible=False)
-        ax.set_xlabel("Difference in AP")
-        ax.set_title("Paired differences")
-        _sign(ax, scale_words(results))
-        svg = style.save(fig, folder, name)
-    caption = f"Numbers name the claims. Filled: the 95 % interval (paired over images{_seed_words(results)}) leaves out zero; hatched: it does not."
-    return Drawn(name, title, caption + (" Diamonds: the paper's." if is_paper else ""), svg)

@@ -6,7 +6,7 @@ from html import escape
 
 from tabulate import tabulate
 
-from mspn.report.tables import Slot, View
+from mspn.report.views import Slot, View
 
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
@@ -89,7 +89,9 @@ def tex(text: str) -> str:
 
 
 def to_latex(view: View) -> str:
-    """A booktabs table; needs the packages booktabs, amssymb (for the tick) and graphicx (wide tables shrink)."""
+    """A booktabs table; needs the packages booktabs, amssymb (for the tick) and graphicx (wide tables
+    shrink).
+    """
     columns = len(view.labels)
     lines = [
         r"\begin{table}", r"\centering", rf"\caption{{{tex(caption(view))}. {tex(' '.join(view.notes))}}}",

@@ -37,7 +37,9 @@ def _bare(ax: Axes) -> None:
 
 
 def figure_4(results: Results, folder: Path) -> Drawn:
-    """Targets (above) and predictions (below) of one person, a column each stage, as the evaluation wrote them."""
+    """Targets (above) and predictions (below) of one person, a column each stage, as the evaluation wrote
+    them.
+    """
     title, name = "Figure 4: targets and predictions, stage by stage", "figure-4"
     evaluation = _pictured(results, "stages.npz")
     if evaluation is None:
@@ -54,15 +56,19 @@ def figure_4(results: Results, folder: Path) -> Drawn:
         axes[stages].set_ylabel("predicted", fontsize=8)
         svg = style.save(fig, folder, name)
     caption = (
-        f"{evaluation.run}, seed {evaluation.seed}, on the validation person with the most visible joints: each "
-        "stage's finest scale, the largest over joints. Green: annotated. Orange, dashed: predicted (highest pixel). "
+        f"{evaluation.run}, seed {evaluation.seed}, on the validation person with the most visible "
+        "joints: each "
+        "stage's finest scale, the largest over joints. Green: annotated. Orange, dashed: predicted "
+        "(highest pixel). "
         f"{scale_words(results).capitalize()}."
     )
     return Drawn(name, title, caption, svg)
 
 
 def load_stages(path: Path) -> dict[str, np.ndarray]:
-    """``crop`` (H, W, 3) BGR, ``target`` and ``prediction`` (S, K, H/4, W/4), ``joints`` (K, 3) in input pixels."""
+    """``crop`` (H, W, 3) BGR, ``target`` and ``prediction`` (S, K, H/4, W/4), ``joints`` (K, 3) in input
+    pixels.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key].astype(np.float32) for key in ("crop", "target", "prediction", "joints")}
@@ -103,7 +109,9 @@ def _draw_stage(ax: Axes, truth: np.ndarray, predicted: np.ndarray) -> None:
 
 
 def figure_5(results: Results, folder: Path) -> Drawn:
-    """Predicted skeletons on validation pictures, evenly spaced over the image ids; none is chosen for its result."""
+    """Predicted skeletons on validation pictures, evenly spaced over the image ids; none is chosen for its
+    result.
+    """
     title, name = "Figure 5: predicted skeletons", "figure-5"
     evaluation = _pictured(results, "predictions.json")
     if evaluation is None:
@@ -127,15 +135,19 @@ def figure_5(results: Results, folder: Path) -> Drawn:
             _draw_picture(ax, persons.pictures[image_id].path, by_image[image_id])
         svg = style.save(fig, folder, name)
     caption = (
-        f"{evaluation.run}, seed {evaluation.seed}, boxes {evaluation.detector}: pictures evenly spaced over the image "
-        "ids, not chosen by result; persons that score at least half of the picture's best. Left limbs are blue, "
+        f"{evaluation.run}, seed {evaluation.seed}, boxes {evaluation.detector}: pictures evenly spaced "
+        "over the image "
+        "ids, not chosen by result; persons that score at least half of the picture's best. Left limbs "
+        "are blue, "
         f"right ones orange, the rest white. {scale_words(results).capitalize()}."
     )
     return Drawn(name, title, caption, svg)
 
 
 def _pictured(results: Results, file: str) -> Evaluation | None:
-    """The evaluation to draw: MSPN with the most stages whose folder has the file, on the paper's boxes if it can."""
+    """The evaluation to draw: MSPN with the most stages whose folder has the file, on the paper's boxes if
+    it can.
+    """
     for run in ("mspn-4", "mspn-3", "mspn-2", "mspn-1"):
         for detector in (DET, "gt"):
             for seed in results.experiment.scale.seeds:

@@ -1,4 +1,6 @@
-"""Bootstrap replicates of AP over images, kept between reports: at COCO's size they take seconds an evaluation."""
+"""Bootstrap replicates of AP over images, kept between reports: at COCO's size they take seconds an
+evaluation.
+"""
 
 import hashlib
 from pathlib import Path

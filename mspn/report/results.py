@@ -110,9 +110,9 @@ class Results:
     metrics: pd.DataFrame
     evaluations: dict[tuple[str, str, int], Evaluation]
     trainings: dict[str, Training]
-    flops: pd.DataFrame  # by run
+    flops: dict[str, dict[str, Any]]  # a record by run
     flops_file: Path
-    latency: pd.DataFrame  # by run
+    latency: dict[str, dict[str, Any]]  # a record by run
     boxes: dict[tuple[str, str], dict[str, Any]]
     foreign: tuple[str, ...]  # evaluations of runs or detectors that the scale does not have
 
@@ -139,7 +139,9 @@ class Results:
     def _by_figure(
         self,
     ) -> dict[tuple[str, str, str, str], tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray]]:
-        """(run, detector, metric, protocol) -> seeds, values, low and high ends; nulls (no person counts) left out."""
+        """(run, detector, metric, protocol) -> seeds, values, low and high ends; nulls (no person counts)
+        left out.
+        """
         known = self.metrics[self.metrics.value.notna()]
         table = {}
         for key, rows in known.groupby(["run", "detector", "metric", "protocol"]):
@@ -219,12 +221,12 @@ def _read_training(folder: Path) -> Training:
     return Training(folder.name, folder, *documents)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """A CSV with a column ``run``, by run; empty where the file is absent."""
+def _read_table(path: Path) -> dict[str, dict[str, Any]]:
+    """The records of a CSV by its column ``run``, absent values None; empty where the file is absent."""
     if not path.is_file():
-        return pd.DataFrame(index=pd.Index([], name="run"))
+        return {}
     try:
-        table = pd.read_csv(path).set_index("run")
+        table = pd.read_csv(path).astype(object)
+        return {str(record["run"]): record for record in table.where(table.notna(), None).to_dict("records")}  # type: ignore[misc]
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: not a table with a column 'run': {error}") from None
-    return table[~table.index.duplicated()]

@@ -1,10 +1,13 @@
-"""The look of every figure: readable in print, in grey and for the colour-blind, and the same bytes each time."""
+"""The look of every figure: readable in print, in grey and for the colour-blind, and the same bytes each
+time.
+"""
 
 import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -22,13 +25,13 @@ BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE = "#0072b2", "#d55e00", "#009e73", "
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
 # What the page replaces by its theme's own colour (see page.css): on a dark page the same hues, lighter.
 THEMED = {
-    INK: "ink", MUTED: "muted", GRID: "rule", PAPER: "paper", BLUE: "blue", VERMILION: "vermilion", GREEN: "green",
-    PURPLE: "purple", SKY: "sky", ORANGE: "orange",
+    INK: "ink", MUTED: "muted", GRID: "rule", PAPER: "paper", BLUE: "blue", VERMILION: "vermilion", GREEN:
+    "green", PURPLE: "purple", SKY: "sky", ORANGE: "orange",
 }  # fmt: skip
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "axes.titlesize": 9,

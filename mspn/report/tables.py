@@ -10,43 +10,13 @@ import yaml
 from mspn.config import CONFIG
 from mspn.errors import UserError
 from mspn.report.addresses import evaluation_address, file_address, paper_address
-from mspn.report.cells import Book, Cell, Entry, Status, signed
+from mspn.report.cells import Book, Entry, Status, signed
 from mspn.report.paper import FLOPS, Figure, Figures
 from mspn.report.results import Results
+from mspn.report.views import Slot, View
 
 TABLES = CONFIG / "tables.yaml"
 FLOPS_DIGITS = 3  # ours is exact; the third digit shows how near the printed one it is
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What stands at one place of a table: text, or cells (the first is the main one, such as ours).
-
-    ``cells`` are by quantity: paper; or ours, low, high, difference; or height and width. With cells, ``text`` is
-    a mark that follows.
-    """
-
-    text: str = ""
-    cells: dict[str, Cell] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class View:
-    """A table ready to be written: header rows of (slot, columns spanned), body rows of slots."""
-
-    id: str
-    title: str
-    notes: tuple[str, ...]
-    header: tuple[tuple[tuple[Slot, int], ...], ...]
-    body: tuple[tuple[Slot, ...], ...]
-    labels: tuple[str, ...]  # one flat name for each column, for CSV
-
-    @property
-    def text_columns(self) -> frozenset[int]:
-        """The columns that hold words, not numbers."""
-        blank = {"", "-", "–"}
-        words = [{i for i, s in enumerate(row) if not s.cells and s.text not in blank} for row in self.body]
-        return frozenset(set.union(set(), *words))
 
 
 def load_layout(path: Path = TABLES) -> dict[str, Any]:
@@ -139,11 +109,11 @@ class Tables:
 
     def _flops(self, figure: Figure) -> Measured:
         flops = self.results.flops
-        if figure.run not in flops.index:
+        if figure.run not in flops:
             return Measured(
                 "not run", f"no FLOPs for {figure.run}: {self.results.flops_file} has no such row"
             )
-        row = flops.loc[figure.run]
+        row = flops[figure.run]
         ours = float(row["gflops"])
         address = file_address(
             self.book,
