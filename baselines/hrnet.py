@@ -88,6 +88,11 @@ class HRNet(nn.Module):
         self.parts: list[list[Module]] = nn.ModuleList(parts)  # type: ignore[assignment]
         self.heads = nn.ModuleList(nn.Conv2d(widths[branch], joints, 1) for branch in reversed(range(scales)))
 
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The network is its only stage."""
+        return (self,)
+
     def forward(self, images: Tensor, all_stages: bool = False) -> Tensor:
         """(N, 3, H, W) to (N, K, H/4, W/4), or with ``all_stages`` to (N, 1, L, K, H/4, W/4)."""
         x = self.first(self.stem(images))  # (N, 256, H/4, W/4)

@@ -38,6 +38,11 @@ class SimpleBaseline(nn.Module):
             nn.Conv2d(width, joints, 1) for width in inputs[-scales:]
         )  # coarsest first
 
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The network is its only stage."""
+        return (self,)
+
     def forward(self, images: Tensor, all_stages: bool = False) -> Tensor:
         """(N, 3, H, W) to (N, K, H/4, W/4), or with ``all_stages`` to (N, 1, L, K, H/4, W/4)."""
         downs = self.down(self.stem(images))

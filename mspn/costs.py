@@ -80,7 +80,7 @@ def network_sizes(experiment: Experiment) -> dict[str, Size]:
     """Each trained run's size at this scale's input and width; builds the networks without weights."""
     import torch
 
-    from mspn.flops import count_by_torch
+    from mspn.macs import count_by_torch
 
     sizes: dict[str, Size] = {}
     seen: dict[str, Size] = {}

@@ -31,7 +31,7 @@ CAUSES: tuple[tuple[str, str, str], ...] = (
         "{rule}, or retries, in the profile",
     ),
     (
-        r"(exit(?:s|ed|ing)? (?:with )?(?:code |status )?75\b|exitcode\s*: 75\b)",
+        r"(stopped as asked, state saved|exitcode\s*: 75\b)",
         "a training was told to stop, saved its state and left",
         "run the same command again, or set retries in the profile: it goes on where it stopped",
     ),

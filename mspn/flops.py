@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from mspn.config import parse_size
-from mspn.cost import Cost, measure
 from mspn.errors import UserError
 from mspn.grid import SUPERVISIONS, Run
+from mspn.macs import Cost, measure
 from mspn.networks.table import network_spec
 from mspn.skeletons import skeleton
 

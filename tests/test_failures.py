@@ -39,7 +39,11 @@ SLURM_LOG = ".snakemake/slurm_logs/rule_train/mspn-1-s0-0123456789/7.log"
             "did not get the GPUs",
             "check gpu of rule train",
         ),
-        ("stopped by SIGUSR1 at step 40; exit code 75", "saved its state", "goes on where it stopped"),
+        (
+            "mspn: stopped as asked, state saved; the same command goes on",
+            "saved its state",
+            "goes on where it stopped",
+        ),
         (
             "sbatch: error: Batch job submission failed: Invalid account or account/partition",
             "refused",

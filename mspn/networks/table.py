@@ -66,7 +66,7 @@ def build_network(name: str, *, joints: int = 17, scales: int = 4, width: float 
     ``network(images)`` gives the last stage's finest heat maps (N, K, H/4, W/4); ``network(images,
     all_stages=True)`` gives those of every stage and supervised scale as one tensor (N, S, L, K, H/4, W/4),
     stages in order, scales coarsest first, all resized to the finest resolution. ``images`` is (N, 3, H, W),
-    BGR, normalised. No loss, no activation on the heat maps.
+    BGR, normalised. No loss, no activation on the heat maps. ``len(network.stages)`` is S.
     """
     path, keywords = network_spec(name)
     return construct(path, {**keywords, "joints": joints, "scales": scales, "width": width})
