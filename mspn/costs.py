@@ -5,8 +5,10 @@ peak rate, which is an assumption and is said to be one. One multiply-add is two
 three forward passes (forward, and backward to inputs and to weights).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mspn.config import CocoData, MpiiData, SynthData
 from mspn.errors import UserError
@@ -16,9 +18,14 @@ from mspn.grid import DATA, SUPERVISIONS, Run
 from mspn.networks.table import construct, network_spec
 from mspn.skeletons import skeleton
 
-# Peak rates in TFLOP/s of dense bf16 (V100: fp16) matrix products, from NVIDIA's data sheets of V100 SXM2,
-# A100 SXM, H100 SXM and H200 SXM. In fp32 the tensor cores' TF32 runs at half of that.
-PEAKS = {"v100": 125.0, "a100": 312.0, "h100": 989.0, "h200": 989.0}
+# Peak rates in TFLOP/s, from NVIDIA's data sheets of V100 SXM2, A100 SXM, H100 SXM and H200 SXM: dense bf16
+# matrix products (V100: fp16), and plain fp32, which "fp32" means here (no TF32).
+PEAKS = {
+    "v100": {"bf16": 125.0, "fp32": 15.7},
+    "a100": {"bf16": 312.0, "fp32": 19.5},
+    "h100": {"bf16": 989.0, "fp32": 67.0},
+    "h200": {"bf16": 989.0, "fp32": 67.0},
+}
 SHARE = 0.2  # of the peak that these networks reach in training: an assumption
 BACKWARD = 3  # forward passes that a training step costs
 FLIP = 2  # forward passes that a box costs in the flip test
@@ -33,7 +40,7 @@ STORED_A_PIXEL, STORED_MOST = 10.0, 5e5
 PREDICTION_BYTES = 700  # of a box in predictions.json
 # Bytes of the data sets unpacked: COCO's site says 18 GB and 1 GB of pictures, MPII's 12.9 GB.
 DATA_BYTES = {"coco": 20e9, "external": 20e9, "mpii": 13e9}
-THROUGHPUT = Path("results/bench/train.json")
+THROUGHPUT = Path("results/bench")
 
 
 @dataclass(frozen=True)
@@ -53,27 +60,38 @@ class Speed:
     measured: dict[str, float] = field(default_factory=dict)  # training key -> samples per second on one GPU
 
 
-def bench_key(run: Run, size: tuple[int, int], width: float, precision: str) -> str:
+def bench_key(network: str, size: Sequence[int], width: float, precision: str) -> str:
     """What a measured throughput depends on, as one text."""
-    return f"{run.network} {size[0]}x{size[1]} width {width:g} {precision}"
+    return f"{network} {size[0]}x{size[1]} width {width:g} {precision}"
 
 
-def read_throughput(path: Path) -> dict[str, float]:
-    """Samples per second on one GPU by ``bench_key``, as ``mspn bench train`` wrote; empty if not run."""
-    if not path.exists():
-        return {}
-    value = read_json(path, "benchmark's result")
-    try:
-        return {
-            f"{row['network']} {row['input']} width {row['width']:g} {row['precision']}": float(
-                row["samples_per_s"]
-            )
-            for row in value["rows"]
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: not what `mspn bench train` writes ({error!r}); remove it or run it again"
-        ) from None
+def read_throughput(folder: Path, cpu: bool = False) -> tuple[dict[str, float], str]:
+    """Images per second by ``bench_key`` as ``mspn bench train`` measured them, and the device.
+
+    Every ``train*.json`` of the folder is read: what was measured on GPUs, or with ``cpu`` on CPUs, with the
+    options that a training has by default. Empty where nothing was measured. UserError for a file of another
+    form, or several devices.
+    """
+    found: dict[str, float] = {}
+    devices: set[str] = set()
+    for path in sorted(folder.glob("train*.json")) if folder.is_dir() else ():
+        try:
+            for row in read_json(path, "benchmark's result"):
+                key = bench_key(row["network"], row["input_size"], row.get("width", 1.0), row["precision"])
+                if _as_trained(row["options"]) and ("cuda" in row) != cpu:
+                    found[key] = float(row["images_per_s"])
+                    devices.add(row["device"])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise UserError(
+                f"{path}: not what `mspn bench train --json` prints ({error!r}); remove it or measure again"
+            ) from None
+    if len(devices) > 1:
+        raise UserError(f"{folder}: measured on {', '.join(sorted(devices))}; keep the files of one device")
+    return found, "".join(devices)
+
+
+def _as_trained(options: Mapping[str, Any]) -> bool:
+    return options["channels_last"] and options["compile"] == "off" and not options["gradient_checkpointing"]
 
 
 def network_sizes(experiment: Experiment) -> dict[str, Size]:
@@ -109,29 +127,39 @@ def choose_speed(
 
     Networks that were not measured take the mean rate of FLOPs of those that were.
     """
-    measured = read_throughput(bench)
-    rates = []
-    for run in experiment.trained:
-        rate = measured.get(training_key(experiment, run))
-        if rate:
-            rates.append(rate * training_flops(sizes[run.run]))
+    measured, device = read_throughput(bench, cpu=gpu == "cpu")
+    rates = [
+        measured[training_key(experiment, run)] * training_flops(sizes[run.run])
+        for run in experiment.trained
+        if training_key(experiment, run) in measured
+    ]
     if rates:
         mean = sum(rates) / len(rates)
-        source = f"measured: {bench}; networks not in it at the mean rate, {mean / 1e12:.3g} TFLOP/s"
-        return Speed(mean, source, measured)
+        rest = f"networks not measured at the mean rate, {mean / 1e12:.3g} TFLOP/s"
+        return Speed(mean, f"measured on {device} ({bench}); {rest}", measured)
     if gpu not in PEAKS:
-        raise UserError(f"--gpu {gpu}: no peak rate known; there are: {', '.join(PEAKS)}")
-    half = all(recipe.precision == "fp32" for recipe in experiment.scale.recipes.values())
-    rate = PEAKS[gpu] * share / (2 if half else 1)
-    peak = f"{PEAKS[gpu]:g} TFLOP/s, dense bf16" + (", half of it in fp32" if half else "")
-    source = f"assumed: {share:.0%} of the peak of {gpu.upper()} ({peak}) = {rate:.3g} TFLOP/s; no {bench}"
-    return Speed(rate * 1e12, source)
+        raise UserError(
+            f"--gpu {gpu}: nothing measured in {bench}, and no peak rate known; run `mspn bench train "
+            "--json`, or choose "
+            f"one of {', '.join(PEAKS)}"
+        )
+    bf16 = any(recipe.precision == "bf16" for recipe in experiment.scale.recipes.values())
+    peak = PEAKS[gpu]["bf16" if bf16 else "fp32"]
+    kind = "dense bf16" if bf16 else "fp32"
+    source = (
+        f"assumed: {share:.0%} of the peak of {gpu.upper()} ({peak:g} TFLOP/s, {kind}) "
+        f"= {peak * share:.3g} TFLOP/s; nothing measured in {bench}"
+    )
+    return Speed(peak * share * 1e12, source)
 
 
 def training_key(experiment: Experiment, run: Run) -> str:
     """A run's ``bench_key`` at this scale."""
     return bench_key(
-        run, experiment.input_size(run), experiment.scale.width, experiment.recipe(run).precision
+        run.network,
+        experiment.input_size(run),
+        experiment.scale.width,
+        experiment.recipe(run).precision,
     )
 
 

@@ -52,5 +52,7 @@ def launch(arguments: list[str], gpus: int, share: int) -> None:
         held = lease.lease(gpus, lease.visible_devices(os.environ, devices), share=share)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held.devices)
         print(f"GPUs of this job: {', '.join(held.devices)}", flush=True)
+    # Without this torchrun would pass SIGTERM on to its processes, but die of a cluster's warning.
+    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGUSR1,SIGINT,SIGHUP,SIGQUIT")
     words = command(arguments, gpus)
     os.execv(words[0], words)

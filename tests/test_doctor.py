@@ -125,7 +125,9 @@ def test_damaged_detections(site):
 
 
 def test_missing_weights(site):
-    assert "resnet50" in the_problem(preflight.check_weights(experiment(site)))
+    assert "imagenet: no such" in the_problem(preflight.check_weights(experiment(site)))
+    (site / "imagenet").mkdir()
+    assert "no resnet50.pth" in the_problem(preflight.check_weights(experiment(site)))
 
 
 def test_weights_of_another_network(site):

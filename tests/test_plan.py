@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -47,32 +48,53 @@ def test_a_trainings_time_is_its_flops_over_the_rate(smoke, sizes):
     assert task.gpu_hours == pytest.approx(samples * 6 * 1e9 / 1e12 / 3600)
 
 
+ROW: dict[str, Any] = {
+    "network": "mspn-1",
+    "input_size": [64, 48],
+    "width": 0.0625,
+    "precision": "fp32",
+    "options": {"channels_last": True, "compile": "off", "gradient_checkpointing": False},
+    "images_per_s": 50.0,
+    "device": "A GPU",
+    "cuda": "13.0",
+}
+OTHERS = [
+    {**ROW, "input_size": [8, 8], "images_per_s": 1.0},
+    {**ROW, "options": {**ROW["options"], "compile": "on"}, "images_per_s": 2.0},
+    {**{key: value for key, value in ROW.items() if key != "cuda"}, "device": "a CPU", "images_per_s": 3.0},
+]
+
+
 def test_a_measured_throughput_comes_before_the_assumption(smoke, sizes, tmp_path):
     run = smoke.run("mspn-1")
-    bench = tmp_path / "train.json"
-    row = {"network": "mspn-1", "input": "64x48", "width": 0.0625, "precision": "fp32", "samples_per_s": 50.0}
-    bench.write_text(json.dumps({"rows": [row, {**row, "input": "8x8", "samples_per_s": 1.0}]}))
-    speed = choose_speed(smoke, sizes, "a100", 0.2, bench)
-    assert speed.source.startswith("measured")
+    (tmp_path / "train-a.json").write_text(json.dumps([ROW, *OTHERS]))
+    speed = choose_speed(smoke, sizes, "a100", 0.2, tmp_path)
+    assert speed.source.startswith("measured on A GPU")
     tasks = {task.name: task for task in gpu_tasks(smoke, sizes, speed, 1)}
     samples = smoke.recipe(run).iterations * smoke.recipe(run).batch
     assert tasks[smoke.training_id(run, 0)].seconds == pytest.approx(samples / 50)
     # Another network of the same size goes at the same rate of FLOPs.
     assert tasks[smoke.training_id(smoke.run("hourglass-1"), 0)].seconds == pytest.approx(samples / 50)
+    on_cpu = choose_speed(smoke, sizes, "cpu", 0.2, tmp_path)
+    assert on_cpu.source.startswith("measured on a CPU")
+    assert list(on_cpu.measured.values()) == [3.0]
 
 
 def test_without_a_benchmark_the_assumption_is_stated(smoke, sizes, tmp_path):
-    speed = choose_speed(smoke, sizes, "a100", 0.5, tmp_path / "none.json")
-    assert speed.flops_per_s == pytest.approx(312e12 * 0.5 / 2)
-    assert speed.source.startswith(
-        "assumed: 50% of the peak of A100 (312 TFLOP/s, dense bf16, half of it in fp32)"
-    )
+    speed = choose_speed(smoke, sizes, "a100", 0.5, tmp_path)
+    assert speed.flops_per_s == pytest.approx(19.5e12 * 0.5)
+    assert speed.source.startswith("assumed: 50% of the peak of A100 (19.5 TFLOP/s, fp32) = 9.75 TFLOP/s")
+    with pytest.raises(UserError, match="--gpu cpu: nothing measured"):
+        choose_speed(smoke, sizes, "cpu", 0.5, tmp_path)
 
 
-def test_a_damaged_benchmark_is_named(tmp_path):
-    (tmp_path / "train.json").write_text('{"rows": [{"network": "mspn-1"}]}')
-    with pytest.raises(UserError, match=r"train.json: not what `mspn bench train` writes"):
-        read_throughput(tmp_path / "train.json")
+def test_damaged_and_mixed_benchmarks_are_named(tmp_path):
+    (tmp_path / "train-b.json").write_text(json.dumps([ROW, {**ROW, "device": "another GPU"}]))
+    with pytest.raises(UserError, match="measured on A GPU, another GPU; keep the files of one device"):
+        read_throughput(tmp_path)
+    (tmp_path / "train-b.json").write_text('[{"network": "mspn-1"}]')
+    with pytest.raises(UserError, match=r"train-b.json: not what `mspn bench train --json` prints"):
+        read_throughput(tmp_path)
 
 
 def test_what_is_trained_already_costs_nothing(smoke, sizes, tmp_path, monkeypatch):
@@ -152,10 +174,13 @@ def test_network_sizes_are_the_papers():
 
 
 def test_the_verb_prints_a_plan_and_its_json(capsys):
-    assert main(["plan", "--scale", "smoke", "--gpus", "3", "--budget-hours", "1", "--json"]) == 0
+    assert (
+        main(["plan", "--scale", "smoke", "--gpus", "3", "--budget-hours", "1", "--bench", "none", "--json"])
+        == 0
+    )
     value = json.loads(capsys.readouterr().out)
     text = describe(value)
-    assert "Speed: assumed" in text or "Speed: measured" in text
+    assert "Speed: assumed" in text
     assert "wall time on 3 GPUs" in text
     assert "Table 9" in text
     assert value["jobs"]["train"] == len(load_experiment("smoke").trainings())

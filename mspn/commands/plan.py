@@ -2,8 +2,11 @@
 
     mspn plan --scale paper --gpus 16 --gpu h100 --budget-hours 2000
 
-Trainings whose weights are there already cost nothing. Speeds come from `mspn bench train` where it has been
-run on such a GPU (results/bench/train.json), else from FLOPs, with the assumption printed.
+Trainings whose weights are there already cost nothing. Speeds come from measurements where there are any,
+
+    mspn bench train --network mspn-4 --json > results/bench/train-mspn-4.json
+
+else from FLOPs, with the assumption printed. --gpu cpu plans with measurements on a CPU.
 """
 
 import argparse
@@ -24,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--gpu",
         default="a100",
-        choices=sorted(PEAKS),
+        choices=[*PEAKS, "cpu"],
         help="their kind, where nothing was measured (default: a100)",
     )
     add(
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bench",
         type=Path,
         default=THROUGHPUT,
-        metavar="FILE",
+        metavar="DIR",
         help=f"measured speeds (default: {THROUGHPUT})",
     )
     add("--json", action="store_true", help="print JSON")

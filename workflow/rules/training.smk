@@ -28,4 +28,6 @@ rule train:
         "trap '' TERM USR1; "
         + LAUNCH
         + " train --scale {params.scale:q} --training {wildcards.training} --threads {threads}"
+        # Beside each process, threads that make its batches; they change no result.
+        " --workers $(( ({threads} - 1) / ({resources.gpu} ? {resources.gpu} : 1) ))"
         " 2>&1 | tee {log}"
