@@ -117,8 +117,9 @@ def test_wrong_tolerances_are_named(tmp_path, text, words):
         load_tolerances(tolerances(text, tmp_path))
 
 
-def test_the_repositorys_own_tolerances_load():
-    assert load_tolerances(report_tree.REPOSITORY / "workflow" / "config" / "tolerance.yaml").rules
+@pytest.mark.parametrize("name", ["tolerance", "tolerance-paper"])
+def test_the_repositorys_own_tolerances_load(name):
+    assert load_tolerances(report_tree.REPOSITORY / "workflow" / "config" / f"{name}.yaml").rules
 
 
 def test_a_folder_without_a_report_is_refused(report, tmp_path):

@@ -50,6 +50,8 @@ def test_without_results_only_the_papers_points_are_drawn(monkeypatch, tmp_path)
     drawn = all_figures("madeup", tmp_path / "figures")
     assert [figure.id for figure in drawn if figure.svg] == ["figure-1-paper"]
     assert all(figure.caption.startswith(("Not run:", "Not drawn:")) for figure in drawn if not figure.svg)
+    files = {path.name for path in (tmp_path / "figures").iterdir()}  # there all the same, and say why
+    assert files == {f"{name}.{suffix}" for name in NAMES for suffix in ("svg", "png")}
 
 
 def test_colours_differ_in_grey_or_by_marker_and_dash():

@@ -49,21 +49,22 @@ def evaluation_address(
 
 def _seed_entries(results: Results, evaluation: Evaluation) -> list[Entry]:
     address = evaluation.address
-    entries = [Entry("stale", evaluation.stale)] if evaluation.stale else []
-    entries += [
+    entries = [
+        Entry("seed", str(evaluation.seed)),
+        Entry("stale", evaluation.stale),
         Entry("checkpoint", ", ".join(part[:16] for part in str(address.get("tensor_hash", "")).split("+"))),
-        Entry("training", ", ".join(_trainings(address))),
+        Entry("training", ", ".join(trainings_of(address))),
         Entry("commit", _short(address.get("commit"), 12)),
         Entry("device", _short(address.get("device"), 60)),
         Entry("versions", _short(address.get("versions"), 200)),
     ]
     entries += _files(evaluation.folder, EVALUATION_FILES)
-    for training in _trainings(address):
+    for training in trainings_of(address):
         entries += _files(results.experiment.results / "trainings" / training, TRAINING_FILES)
     return [entry for entry in entries if entry.text or entry.link]
 
 
-def _trainings(address: dict[str, object]) -> list[str]:
+def trainings_of(address: dict[str, object]) -> list[str]:
     """The trainings behind an evaluation: one, or an ensemble's members."""
     return str(address.get("training_id", "")).split("+")
 

@@ -20,6 +20,7 @@ from mspn.config import CONFIG
 from mspn.errors import UserError
 from mspn.experiment import Experiment
 from mspn.files import atomic
+from mspn.report.addresses import trainings_of
 from mspn.report.paper import FIGURES
 from mspn.report.results import Results, collect
 
@@ -59,7 +60,11 @@ def write_bundle(experiment: Experiment, archive: Path) -> tuple[int, str]:
     bytes.
     """
     results = collect(experiment)
-    contents: dict[str, Path | bytes] = {path.as_posix(): path for path in bundled_files(experiment, archive)}
+    used = {name for e in results.evaluations.values() for name in trainings_of(e.address)}
+    unused = {experiment.results / "trainings" / name for name in set(results.superseded) - used}
+    contents: dict[str, Path | bytes] = {
+        path.as_posix(): path for path in bundled_files(experiment, archive) if path.parent not in unused
+    }
     contents[SCALE] = _json(experiment.scale.model_dump(mode="json"))
     contents[CRATE] = _json(crate(experiment, results, contents))
     contents = dict(sorted(contents.items()))

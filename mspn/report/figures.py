@@ -225,9 +225,10 @@ def _draw_points(ax: Axes, family: Family, points: Points) -> None:
 
 
 def _free_ylim(ax: Axes) -> None:
-    """Room around the points; AP starts no lower than 0."""
+    """Room around the points; AP goes no lower than a sliver below 0, where a mark is still whole."""
     low, high = ax.get_ylim()
-    ax.set_ylim(max(low, 0) if low < 0 else low, high)
+    high = max(high, 1.0)
+    ax.set_ylim(max(low, -0.04 * high) if low < 0 else low, high)
 
 
 def figure_capacity(results: Results, folder: Path) -> Drawn:

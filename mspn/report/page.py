@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mspn.config import CONFIG
 from mspn.errors import UserError
@@ -67,6 +67,7 @@ def make_report(experiment: Experiment, out: Path) -> Report:
         "warnings": _warnings(results),
         "rule": RULE,
         "ledger": load_ledger(),
+        "superseded": ", ".join(results.superseded),
         "cost": {"view": cost, **_cost_cells(book, totals, out)},
         "environment": extras.environment_rows(results),
         "paper_file": FIGURES,
@@ -107,7 +108,7 @@ def load_ledger(path: Path = LEDGER) -> list[dict[str, str]]:
 
 def draw(results: Results, paper: Figures, claims: list[ClaimResult], folder: Path) -> list[Drawn]:
     """All figures, Figure 1 first."""
-    return [
+    drawn = [
         figures.figure_1(results, paper, folder),
         figures.figure_1_paper(results, paper, folder),
         curves.figure_ablations(results, claims, folder),
@@ -116,6 +117,10 @@ def draw(results: Results, paper: Figures, claims: list[ClaimResult], folder: Pa
         pictures.figure_4(results, folder),
         pictures.figure_5(results, folder),
     ]
+    for figure in drawn:
+        if not figure.svg:
+            style.save_reason(folder, figure.id, figure.title, figure.caption)
+    return drawn
 
 
 def render(context: dict[str, Any], book: Book, out: Path) -> str:
@@ -125,7 +130,7 @@ def render(context: dict[str, Any], book: Book, out: Path) -> str:
         lstrip_blocks=True
     )  # fmt: skip
     environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
-    environment.filters["typo"] = lambda text: re.sub(r"(?<=\w)'", "’", str(text))
+    environment.filters["typo"] = typographic
     environment.globals.update(
         key=lambda cell: book.addresses[cell.address].key,
         caption=caption,
@@ -141,6 +146,12 @@ def render(context: dict[str, Any], book: Book, out: Path) -> str:
     used = {cell.address for cell in book.cells if cell.value is not None}
     addresses = [address for name, address in book.addresses.items() if name in used]
     return environment.get_template("page.html").render(**context, **texts, addresses=addresses)
+
+
+def typographic(text: object) -> Markup:
+    """The text escaped, with curly apostrophes, and what stands between backticks as code."""
+    curly = re.sub(r"(?<=\w)'", "’", str(text))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(curly))))
 
 
 def relative(path: Path, out: Path) -> str:
@@ -221,9 +232,9 @@ def _cost_cells(book: Book, totals: dict[str, float], out: Path) -> dict[str, Ce
     def cell(column: str, value: float, text: str) -> Cell:
         return book.add("Cost", "total", column, "sum", value, text, status="derived", address=address)
 
-    energy = totals["energy_kwh"]
+    hours, energy = totals["device_hours"], totals["energy_kwh"]
     return {
-        "hours": cell("device hours", totals["device_hours"], f"{totals['device_hours']:.2f}"),
+        "hours": cell("device hours", hours, f"{hours:.{4 if hours < 0.1 else 2}f}"),
         "trainings": cell("trainings", totals["trainings"], f"{totals['trainings']:.0f}"),
         "energy": cell("energy (kWh)", energy, f"{energy:.2f}") if energy else None,
     }

@@ -46,7 +46,7 @@ def figure_4(results: Results, folder: Path) -> Drawn:
         return Drawn(name, title, "Not run: no MSPN of several stages has been evaluated.")
     data = load_stages(evaluation.folder / "stages.npz")
     stages = len(data["prediction"])
-    with style.figure(width=min(7.2, 1.7 * stages + 0.4), height=4.6, rows=2, columns=stages) as (fig, axes):
+    with style.figure(height=4.8, rows=2, columns=stages) as (fig, axes):
         for s in range(stages):
             _draw_heat(axes[s], data["crop"], data["target"][s])
             _draw_heat(axes[stages + s], data["crop"], data["prediction"][s])
@@ -54,6 +54,7 @@ def figure_4(results: Results, folder: Path) -> Drawn:
             axes[s].set_title(f"Stage {s + 1}")
         axes[0].set_ylabel("target", fontsize=8)
         axes[stages].set_ylabel("predicted", fontsize=8)
+        fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
         svg = style.save(fig, folder, name)
     caption = (
         f"{evaluation.run}, seed {evaluation.seed}, on the validation person with the most visible "
@@ -133,6 +134,7 @@ def figure_5(results: Results, folder: Path) -> Drawn:
             ax.set_axis_off()
         for ax, image_id in zip(axes, chosen, strict=False):
             _draw_picture(ax, persons.pictures[image_id].path, by_image[image_id])
+        fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
         svg = style.save(fig, folder, name)
     caption = (
         f"{evaluation.run}, seed {evaluation.seed}, boxes {evaluation.detector}: pictures evenly spaced "

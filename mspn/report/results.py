@@ -114,7 +114,8 @@ class Results:
     flops_file: Path
     latency: dict[str, dict[str, Any]]  # a record by run
     boxes: dict[tuple[str, str], dict[str, Any]]
-    foreign: tuple[str, ...]  # evaluations of runs or detectors that the scale does not have
+    foreign: tuple[str, ...]  # evaluations of runs, seeds or detectors that the scale does not have
+    superseded: tuple[str, ...]  # trainings of another configuration or other code
 
     def training(self, run: Run, seed: int) -> Training | None:
         """The training of a run and seed, if it is done."""
@@ -160,27 +161,26 @@ def seed_halfwidth(values: np.ndarray) -> float:
 def collect(experiment: Experiment) -> Results:
     """Read every result of the scale. Absent files are absences; unreadable ones raise UserError."""
     evaluations, frames, foreign = {}, [], []
+    wanted = {(run.run, str(seed), detector) for run, seed, detector in experiment.evaluations()}
     for path in sorted((experiment.results / "runs").glob("*/seed-*/*/metrics.json")):
-        run, seed, detector = path.parts[-4], int(path.parts[-3].removeprefix("seed-")), path.parts[-2]
-        if run not in experiment.grid or detector not in experiment.detectors(experiment.grid[run]):
+        run, seed, detector = path.parts[-4], path.parts[-3].removeprefix("seed-"), path.parts[-2]
+        if (run, seed, detector) not in wanted:
             foreign.append(str(path))
             continue
         address, rows = _read_metrics(path)
-        evaluations[run, detector, seed] = Evaluation(
-            run, seed, detector, path.parent, address, _stale(experiment, experiment.grid[run], seed, address)
+        stale = _stale(experiment, experiment.grid[run], int(seed), address)
+        evaluations[run, detector, int(seed)] = Evaluation(
+            run, int(seed), detector, path.parent, address, stale
         )
-        frames.append(rows.assign(run=run, detector=detector, seed=seed))
+        frames.append(rows.assign(run=run, detector=detector, seed=int(seed)))
     metrics = pd.concat(frames)[METRIC_COLUMNS] if frames else pd.DataFrame(columns=METRIC_COLUMNS)
     flops_file = experiment.results / "flops" / "flops.csv"
+    folders = {path.name: path for path in sorted((experiment.results / "trainings").glob("*/"))}
     return Results(
         experiment,
         metrics.reset_index(drop=True),
         evaluations,
-        {
-            p.name: _read_training(p)
-            for p in sorted((experiment.results / "trainings").glob("*/"))
-            if p.is_dir()
-        },
+        {name: _read_training(folders[name]) for name in experiment.trainings() if name in folders},
         _read_table(flops_file),
         flops_file,
         _read_table(experiment.results / "latency.csv"),
@@ -189,6 +189,7 @@ def collect(experiment: Experiment) -> Results:
             for p in sorted((experiment.results / "boxes").glob("*/*.metrics.json"))
         },
         tuple(foreign),
+        tuple(sorted(set(folders) - set(experiment.trainings()))),
     )
 
 

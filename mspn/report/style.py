@@ -89,6 +89,15 @@ def save(fig: Figure, folder: Path, name: str) -> str:
     return svg
 
 
+def save_reason(folder: Path, name: str, title: str, reason: str) -> None:
+    """In place of a figure that cannot be drawn: its files, which say why, so that they are always there."""
+    with figure(height=1.2) as (fig, (ax,)):
+        ax.set_axis_off()
+        ax.set_title(title)
+        ax.text(0, 0.5, reason, transform=ax.transAxes, va="center", color=MUTED, wrap=True)
+        save(fig, folder, name)
+
+
 def themed(svg: str, title: str, prefix: str) -> str:
     """The SVG for the page: without prolog, named for screen readers, its colours the page's theme's."""
     body = svg[svg.index("<svg") :]

@@ -1,5 +1,8 @@
 # Results -> tables, figures, claims and the page.
 
+# Written by every report; one that cannot be drawn says why.
+FIGURES = [f"figure-{name}" for name in ("1", "1-paper", "4", "5", "ablations", "capacity", "learning")]
+
 
 rule report:
     input:
@@ -10,7 +13,27 @@ rule report:
         "workflow/config/tables.yaml",
         "workflow/config/ledger.yaml",
     output:
-        page=f"{REPORTS}/index.html",
+        page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Report"),
+        claims=report(f"{REPORTS}/claims.csv", caption="../report/claims.rst", category="Claims"),
+        cells=report(f"{REPORTS}/cells.csv", caption="../report/cells.rst", category="Report"),
+        figures=[
+            report(
+                f"{REPORTS}/figures/{name}.svg",
+                caption=f"../report/{name}.rst",
+                category="Figures",
+                labels={"figure": name.removeprefix("figure-")},
+            )
+            for name in FIGURES
+        ],
+        tables=[
+            report(
+                f"{REPORTS}/tables/table-{number}.html",
+                caption="../report/table.rst",
+                category="Tables",
+                labels={"table": str(number)},
+            )
+            for number in range(1, 10)
+        ],
     log:
         f"{LOGS}/report.log",
     benchmark:
