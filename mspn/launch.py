@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from mspn import lease
 from mspn.errors import UserError
 
+SAVE_S = 90  # seconds that processes told to stop have for saving
+
 
 def promised(gpu: int, gres: str) -> int:
     """The GPUs of a job by its resources ``gpu`` (a number) or ``gres`` (SLURM's ``gpu[:type][:number]``)."""
@@ -23,7 +25,10 @@ def command(arguments: list[str], gpus: int) -> list[str]:
     if gpus <= 1:
         return [sys.executable, "-m", "mspn", *arguments]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
-    return [*torchrun, "-m", "mspn", *arguments]
+    # By default torchrun dies of a cluster's warning, and its processes live on without it.
+    torchrun += ["--signals-to-handle=SIGTERM,SIGUSR1,SIGINT,SIGHUP,SIGQUIT", f"--shutdown-timeout={SAVE_S}"]
+    # Behind -- torchrun reads no options: it would take --run for the beginning of one of its own.
+    return [*torchrun, "-m", "--", "mspn", *arguments]
 
 
 def check_single(environment: Mapping[str, str]) -> None:
@@ -52,7 +57,5 @@ def launch(arguments: list[str], gpus: int, share: int) -> None:
         held = lease.lease(gpus, lease.visible_devices(os.environ, devices), share=share)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held.devices)
         print(f"GPUs of this job: {', '.join(held.devices)}", flush=True)
-    # Without this torchrun would pass SIGTERM on to its processes, but die of a cluster's warning.
-    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGUSR1,SIGINT,SIGHUP,SIGQUIT")
     words = command(arguments, gpus)
     os.execv(words[0], words)

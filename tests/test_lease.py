@@ -1,5 +1,6 @@
 """GPUs are leased: never two holders unasked, freed however the holder ends, as many as promised."""
 
+import json
 import os
 import signal
 import subprocess
@@ -123,7 +124,8 @@ def test_several_gpus_start_one_torchrun_with_a_process_each():
     assert command(["train", "--run", "mspn-2"], 1)[1:] == ["-m", "mspn", "train", "--run", "mspn-2"]
     several = command(["train", "--run", "mspn-2"], 4)
     assert several[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4"]
-    assert several[5:] == ["-m", "mspn", "train", "--run", "mspn-2"]
+    assert "SIGUSR1" in several[5]
+    assert several[7:] == ["-m", "--", "mspn", "train", "--run", "mspn-2"]
 
 
 @pytest.mark.parametrize(
@@ -146,3 +148,41 @@ def test_a_command_that_the_cluster_multiplied_is_refused():
     check_single({"SLURM_STEP_NUM_TASKS": "1"})
     with pytest.raises(UserError, match="started this job's command 4 times"):
         check_single({"SLURM_STEP_NUM_TASKS": "4"})
+
+
+SCALE = "extends: smoke\nname: two\nruns: [mspn-1]\nevaluate_on: [gt]\nrecipes: {coco: {iterations: 4000}}\n"
+
+
+@pytest.mark.slow
+def test_two_gpus_train_as_two_processes_and_a_clusters_warning_saves(tmp_path):
+    """GPUs that are only listed: the processes themselves run on the CPU, as torch sees none."""
+    environment = fake_nvidia_smi(tmp_path / "bin", gpus(2))
+    environment["PYTHONPATH"] = str(Path.cwd())
+    (tmp_path / "two.yaml").write_text(SCALE)
+    (tmp_path / "workflow").symlink_to(Path("workflow").resolve())
+
+    def mspn(*words: str) -> list[str]:
+        return [sys.executable, "-m", "mspn", *words]
+
+    for words in (("synth",), ("crops", "--input", "64x48")):
+        line = mspn(*words, "--scale", "two.yaml", "--dataset", "coco")
+        subprocess.run(line, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    line = mspn("launch", "--gpus", "2", "--", "train", "--scale", "two.yaml", "--run", "mspn-1")
+    output = (tmp_path / "out.txt").open("w")
+    child = subprocess.Popen(line, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(1200):
+            logs = list(tmp_path.glob("results/two/checkpoints/*/log.jsonl"))
+            if child.poll() is not None or (logs and len(logs[0].read_text().splitlines()) > 5):
+                break
+            time.sleep(0.1)
+        child.send_signal(signal.SIGUSR1)
+        assert child.wait(60) != 0
+    finally:
+        child.kill()
+        output.close()
+    assert "state saved" in (tmp_path / "out.txt").read_text()
+    (attempts,) = tmp_path.glob("results/two/checkpoints/*/attempts.json")
+    (attempt,) = json.loads(attempts.read_text())
+    assert attempt["world"] == 2
+    assert attempt["ended"] == "stopped"

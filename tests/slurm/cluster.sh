@@ -44,6 +44,8 @@ JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 StateSaveLocation=/var/spool/slurmctld
 SlurmdSpoolDir=/var/spool/slurmd
+SlurmctldPidFile=/run/slurmctld.pid
+SlurmdPidFile=/run/slurmd.pid
 SlurmctldLogFile=/var/log/slurm/slurmctld.log
 SlurmdLogFile=/var/log/slurm/slurmd.log
 ReturnToService=2
@@ -60,11 +62,16 @@ EOF
     echo "SLURM did not come up; see /var/log/slurm"; exit 1
 }
 
+# Ends the three daemons by the ids that they wrote down, and waits until they are gone.
 stop() {
-    pkill -x slurmd || true
-    pkill -x slurmctld || true
-    pkill -x munged || true
-    grep -qs "$mark" "$conf" && rm -f "$conf"
+    for file in /run/slurmd.pid /run/slurmctld.pid /run/munge/munged.pid; do
+        [ -s "$file" ] || continue
+        local id
+        id=$(cat "$file")
+        kill "$id" 2>/dev/null || continue
+        for _ in $(seq 100); do kill -0 "$id" 2>/dev/null || break; sleep 0.2; done
+    done
+    if grep -qs "$mark" "$conf"; then rm -f "$conf"; fi
     rm -rf /var/spool/slurmctld /var/spool/slurmd
 }
 
