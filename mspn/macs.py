@@ -4,7 +4,6 @@ One multiply-add counts as one, as in fvcore. For the convolutions, fvcore's cou
 FlopCounterMode and a formula from the layers' shapes must be equal to the last digit.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mspn.networks.table import construct
@@ -39,47 +39,37 @@ class Cost:
 
 def measure(constructor: str, keywords: dict[str, Any], input_size: tuple[int, int]) -> Cost:
     """The cost of a network for one image of (height, width) pixels. No weights are needed, nor made."""
-    network = _empty_network(constructor, keywords)
-    images = torch.zeros(1, 3, *input_size)
-    ledger = count_by_fvcore(network, images)
-    training = count_by_fvcore(AllStages(network), images)
-    by_formula, dense, used = count_by_formula(network, images)
-    by_fvcore = _convolutions(ledger)
-    by_torch = count_by_torch(network, images)
-    if not by_formula == by_fvcore == by_torch:
-        raise RuntimeError(
-            f"{constructor} {keywords}: convolutions cost {by_formula} by formula, {by_fvcore} by fvcore, "
-            f"{by_torch} by torch: they must agree"
-        )
+    with torch.device("meta"):
+        network = construct(constructor, keywords).eval()
+        images = torch.zeros(1, 3, *input_size)
+    with FlopCounterMode(display=False) as counter, FvcoreRules() as inference:
+        by_formula, dense, used = count_by_formula(network, images)
+    with torch.no_grad(), FvcoreRules() as training:
+        network(images, all_stages=True)
+    ledger = count_by_fvcore(_materialised(network), torch.zeros(images.shape))
+    counts = {
+        "formula": by_formula,
+        "torch": counter.get_total_flops() / 2,  # a multiply-add is two operations to torch
+        "fvcore's rules": inference.convolutions,
+        "fvcore": sum(line["macs"] for line in ledger if line["in_convention"]),
+    }
+    totals = {"fvcore's rules": inference.total, "fvcore": sum(line["macs"] for line in ledger)}
+    if len(set(counts.values())) > 1 or len(set(totals.values())) > 1:
+        raise RuntimeError(f"{constructor} {keywords}: counts must agree: {counts}; in all {totals}")
     return Cost(
         parameters=sum(p.numel() for p in network.parameters()),
         parameters_inference=used,
         convolutions=by_formula,
         dense_transposed=dense,
-        fvcore=sum(line["macs"] for line in ledger),
-        training_convolutions=_convolutions(training),
-        training_fvcore=sum(line["macs"] for line in training),
+        fvcore=inference.total,
+        training_convolutions=training.convolutions,
+        training_fvcore=training.total,
         ledger=tuple(ledger),
     )
 
 
-class AllStages(nn.Module):
-    """A network's training graph as a module of its own, as fvcore traces modules."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, S, L, K, H/4, W/4)."""
-        heat_maps: Tensor = self.network(images, all_stages=True)
-        return heat_maps
-
-
-def _empty_network(constructor: str, keywords: dict[str, Any]) -> nn.Module:
-    """The network in eval mode with all tensors zero, which spares drawing millions of initial weights."""
-    with torch.device("meta"):
-        network = construct(constructor, keywords).eval()
+def _materialised(network: nn.Module) -> nn.Module:
+    """A network of the meta device brought to the CPU, all zeros: fvcore traces real tensors."""
     network = network.to_empty(device="cpu").requires_grad_(False)
     for tensor in network.state_dict().values():
         tensor.zero_()
@@ -114,12 +104,45 @@ def count_by_formula(network: nn.Module, images: Tensor) -> tuple[int, int, int]
     return counts[0], counts[1], sum(parameters.values())
 
 
-def count_by_torch(network: nn.Module, images: Tensor, all_stages: bool = False) -> int:
-    """Half of torch's FlopCounterMode, which counts a multiply-add as two operations, and no batch norm.
+class FvcoreRules(TorchDispatchMode):
+    """Counts what runs inside it by fvcore's rules (``fvcore.nn.flop_count``), without tracing.
 
-    Works on the meta device too: shapes decide.
+    Convolutions by kernel and pixels; batch norm 2 an element; resizing 4 an element of the output, 1 if to
+    the nearest. On the meta device batch norm is not run: torch's way to its shape is slow, and known.
     """
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolutions = 0
+        self.others = 0
+
+    @property
+    def total(self) -> int:
+        """fvcore's total."""
+        return self.convolutions + self.others
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator and add its cost."""
+        aten = torch.ops.aten
+        operator = func.overloadpacket
+        if operator is aten.native_batch_norm:
+            self.others += 2 * args[0].numel()
+            if args[0].is_meta:
+                return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
+        out = func(*args, **(kwargs or {}))
+        if operator is aten.convolution:
+            transposed = args[6]
+            self.convolutions += args[1].numel() * prod((args[0] if transposed else out).shape[2:])
+        elif operator is aten.upsample_bilinear2d:
+            self.others += 4 * out.numel()
+        elif operator is aten.upsample_nearest2d:
+            self.others += out.numel()
+        return out
+
+
+def count_by_torch(network: nn.Module, images: Tensor, all_stages: bool = False) -> int:
+    """Multiply-adds of convolutions: half of torch's FlopCounterMode. Works on the meta device too."""
+    with FlopCounterMode(display=False) as counter, FvcoreRules(), torch.no_grad():
         network(images, all_stages=all_stages)
     total = counter.get_total_flops()
     assert total % 2 == 0
@@ -148,7 +171,3 @@ def count_by_fvcore(network: nn.Module, images: Tensor) -> list[dict[str, Any]]:
         for name, calls in sorted(analysis.unsupported_ops().items())
     ]
     return counted + skipped
-
-
-def _convolutions(ledger: Iterable[dict[str, Any]]) -> int:
-    return sum(line["macs"] for line in ledger if line["in_convention"])

@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from importlib.metadata import version
 
     import pandas as pd
+    import torch
 
     from mspn.errors import UserError
     from mspn.files import write_json, write_text
@@ -49,7 +50,12 @@ def run(args: argparse.Namespace) -> int:
     wanted = set(args.runs or grid)
     wanted |= {member for name in wanted for member in grid[name].members}
     printed = paper_gflops(args.figures or FIGURES)
-    rows, ledger = compare({name: entry for name, entry in grid.items() if name in wanted}, printed)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # shapes are what counts; more threads wait for each other beside other jobs
+    try:
+        rows, ledger = compare({name: entry for name, entry in grid.items() if name in wanted}, printed)
+    finally:
+        torch.set_num_threads(threads)
 
     records = [asdict(row) for row in rows]
     document = {
