@@ -26,7 +26,7 @@ def make_persons(folder: Path, count: int = 6, skeleton: Skeleton = COCO, seed: 
         write_picture(folder / f"{i}.png", width, height, seed + i)
         pictures[10 + i] = Picture(folder / f"{i}.png", width, height)
     image_ids = 10 + np.arange(count) // 2
-    frames = np.array([[pictures[i].width, pictures[i].height] for i in image_ids])
+    frames = np.array([[pictures[i].width, pictures[i].height] for i in image_ids.tolist()])
     sides = frames * random.uniform(0.1, 1.1, (count, 2))
     corners = random.uniform(-0.2, 0.6, (count, 2)) * frames
     if skeleton is MPII:

@@ -289,7 +289,7 @@ def test_the_verb(tmp_path, monkeypatch, capsys):
     write_coco(root, "train", [coco_annotation(1, 5), coco_annotation(2, 6)])
     scale = tmp_path / "tiny.yaml"
     scale.write_text(
-        "extends: demo\nname: tiny\nruns: [mspn-1]\ndatasets:\n"
+        "extends: demo\nname: tiny\nruns: [mspn-1]\ninputs: {256x192: 96x72}\ndatasets:\n"
         f"  coco: {{kind: coco, root: {root}, train: train, val: val}}\n"
     )
     monkeypatch.setattr("mspn.experiment.Path", lambda *parts: tmp_path.joinpath(*parts))

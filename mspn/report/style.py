@@ -76,10 +76,6 @@ def figure(
 
 def save(fig: Figure, folder: Path, name: str) -> str:
     """Write ``name.svg`` and ``name.png`` (200 dpi), the same bytes for the same data; returns the SVG."""
-    engine = fig.get_layout_engine()
-    if engine is not None:  # once for both files
-        engine.execute(fig)
-        fig.set_layout_engine("none")
     buffer = io.StringIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
