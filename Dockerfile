@@ -2,7 +2,7 @@
 #   docker build -t mspn . && docker run --gpus all -v "$PWD/data:/mspn/data" -v "$PWD/results:/mspn/results" mspn
 # On a cluster, Apptainer builds it from the image (no root needed to run):
 #   apptainer build mspn.sif docker-daemon://mspn:latest
-#   apptainer exec --nv --bind "$PWD" --pwd "$PWD" mspn.sif snakemake --cores --config scale=paper
+#   apptainer exec --nv --bind "$PWD" --pwd "$PWD" mspn.sif snakemake --cores all --config scale=paper
 # PyPI's torch for Linux carries the CUDA libraries; the host gives the driver.
 FROM python:3.11-slim
 

@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 .PHONY: demo test test-slow check format lock clean-env
 
 demo: $(READY)
-	$(BIN)/snakemake --cores
+	$(BIN)/snakemake --cores all
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-# From data set to report: `snakemake --cores` runs the demo scale, `--config scale=NAME` another one.
+# From data set to report: `snakemake --cores all` runs the demo scale, `--config scale=NAME` another one.
 from snakemake.utils import min_version
 
 min_version("9.27")
