@@ -210,8 +210,8 @@ def write_flops(experiment: Experiment) -> None:
     """``flops.csv`` with the printed figure plus a little."""
     printed = {f.run: f.number for f in load_figures().values() if f.column == "GFLOPs"}
     header = (
-        "run,network,input,parameters,gmacs_fvcore,gflops,printed,difference,verdict,reason,gflops_training,"
-        "gflops_flip_test\n"
+        "run,network,input,parameters,gmacs,gflops_paper_convention,printed,difference,verdict,reason,"
+        "training_gflops,flip_gflops\n"
     )
     lines = [header]
     for run in experiment.grid:

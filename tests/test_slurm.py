@@ -4,6 +4,7 @@ The cluster is installed, started and stopped by ``tests/slurm/cluster.sh``; whe
 are skipped with its reason.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -68,6 +70,7 @@ def folder(cluster, tmp_path_factory) -> Iterator[Path]:
     # Small enough that two jobs run at once, and looked at often.
     profile["slurm-init-seconds-before-status-checks"] = 2
     profile["latency-wait"] = 5
+    profile["retries"] = 2
     profile["default-resources"]["mem_mb"] = 3000
     for rule in profile["set-resources"].values():
         rule["mem_mb"] = 1500
@@ -157,6 +160,14 @@ def running() -> dict[str, str]:
     return {row.split("|")[0]: row.split("|")[1] for row in rows}
 
 
+def kill_all(job: str) -> None:
+    """Kill every process of a job at once, parents first, so that none tidies up after another."""
+    for process in sorted(psutil.process_iter(), key=lambda process: process.pid):
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("SLURM_JOB_ID") == job:
+                process.kill()
+
+
 def found(copy: Path) -> str:
     """What the doctor's check of the workflow says about the copy."""
     findings = doctor.check_workflow(copy / "results/slurm/logs", copy / ".snakemake").findings
@@ -223,7 +234,7 @@ def test_after_a_controllers_death_a_second_one_goes_on(folder):
     assert "snakemake --unlock" in text
     assert f"{job} (running, rule_train" in text
     # The node dies as well, with all that ran on it.
-    subprocess.run(["scancel", "--signal=KILL", "--full", job], check=True)
+    kill_all(job)
     wait(lambda: job not in running())
     assert "outputs were being made when Snakemake died, such as results/slurm/trainings/" in found(folder)
 

@@ -41,7 +41,7 @@ class Draws:
     def mean(self, run: str, what: str) -> float:
         """The mean AP over seeds, in percent; or the FLOPs."""
         if what == FLOPS:
-            return float(self.results.flops[run]["gflops"])
+            return float(self.results.flops[run]["gflops_paper_convention"])
         estimate = self.results.estimate(run, what, METRIC, self.protocol)
         assert estimate is not None
         return estimate.value

@@ -28,12 +28,12 @@ def flops_view(results: Results, book: Book) -> View:
     """Every network's cost at the paper's full size."""
     columns = (
         ("parameters", "Parameters (M)", 1e-6, 2),
-        ("gmacs_fvcore", "GMACs (10⁹)", 1, 3),
-        ("gflops", "GFLOPs, paper's convention", 1, 3),
+        ("gmacs", "GMACs (10⁹)", 1, 3),
+        ("gflops_paper_convention", "GFLOPs, paper's convention", 1, 3),
         ("printed", "Printed", 1, 1),
         ("difference", "Difference", 1, 3),
-        ("gflops_training", "GFLOPs, training graph", 1, 3),
-        ("gflops_flip_test", "GFLOPs with flip test", 1, 3),
+        ("training_gflops", "GFLOPs, training graph", 1, 3),
+        ("flip_gflops", "GFLOPs with flip test", 1, 3),
     )
     rows = []
     for run, record in results.flops.items():

@@ -105,7 +105,7 @@ def figure_1_paper(results: Results, figures: Figures, folder: Path) -> Drawn:
                 linewidth=1,
             )
             there = [
-                (float(counted[run]["gflops"]), ap)
+                (float(counted[run]["gflops_paper_convention"]), ap)
                 for run, ap in zip(family.runs, aps, strict=True)
                 if run in counted
             ]
@@ -204,7 +204,7 @@ Points = list[tuple[str, float, float, float, float]]  # label, x, AP, low, high
 
 def _flops_of(results: Results) -> Callable[[str], float | None]:
     table = results.flops
-    return lambda run: float(table[run]["gflops"]) if run in table else None
+    return lambda run: float(table[run]["gflops_paper_convention"]) if run in table else None
 
 
 def _points(results: Results, family: Family, x_of: Callable[[str], float | None]) -> Points:

@@ -114,7 +114,7 @@ class Tables:
                 "not run", f"no FLOPs for {figure.run}: {self.results.flops_file} has no such row"
             )
         row = flops[figure.run]
-        ours = float(row["gflops"])
+        ours = float(row["gflops_paper_convention"])
         address = file_address(
             self.book,
             f"FLOPs of {figure.run} at the paper's input size",
