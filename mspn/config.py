@@ -22,7 +22,7 @@ class SynthData(_Strict):
 
     kind: Literal["synth"]
     layout: Literal["coco", "mpii"]
-    difficulty: Literal["plain", "hard"] = "plain"
+    difficulty: Literal["calm", "plain", "hard"] = "plain"
     seed: int = Field(ge=0)
     train_images: int = Field(ge=0)
     val_images: int = Field(ge=0)

@@ -12,6 +12,7 @@ from mspn.synth.pose import ACTIVITIES, AIRBORNE, Figure, camera, pose_figure, s
 
 _RARE = ("lie", "crawl", "handstand")
 _COMMON = tuple(name for name in ACTIVITIES if name not in _RARE)
+_UPRIGHT = ("stand", "stand at ease", "walk", "hands on hips")
 _SMALLEST_PX = 44  # standing height of the farthest person
 _MARGIN = 0.10  # of the width: who stands alone keeps this far from the border, unless ``outside`` is large
 
@@ -88,9 +89,12 @@ def _stand(
 ) -> Actor:
     """A person whose lowest point is on the ground, or above it in a jump."""
     names = _RARE if rng.random() < difficulty.rare else _COMMON
+    yaw = sample_yaw(rng)
+    if rng.random() < difficulty.upright:
+        names, yaw = _UPRIGHT, float(rng.normal(0.0 if rng.random() < 0.7 else 180.0, 14.0))
     activity = names[int(rng.integers(len(names)))]
     angles = sample_angles(rng, activity, difficulty.spread)
-    view = camera(sample_yaw(rng), elevation, float(rng.normal(0.0, difficulty.roll_deg)))
+    view = camera(yaw, elevation, float(rng.normal(0.0, difficulty.roll_deg)))
     body = sample_body(rng)
     figure = pose_figure(body, angles, view)
     lowest = min(float(point[1]) for point in figure.points.values())

@@ -53,7 +53,7 @@ class Task:
 
 
 def make_dataset(
-    root: Path, *, layout: Literal["coco", "mpii"], difficulty: Literal["plain", "hard"], seed: int,
+    root: Path, *, layout: Literal["coco", "mpii"], difficulty: Literal["calm", "plain", "hard"], seed: int,
     train_images: int, val_images: int, workers: int = 1, progress: bool = True,
 ) -> None:  # fmt: skip
     """Make a data set under ``root``: pictures first, each split's annotation file last.
