@@ -6,6 +6,7 @@ which is the repository's root.
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -73,6 +74,7 @@ class Experiment:
         """Everything that decides the trained weights: network, data, recipe, seed, and the code of each."""
         constructor, keywords = network_spec(run.network)
         scales, earlier, last = SUPERVISIONS[run.supervision]
+        pretraining = () if self.scale.pretrained is None else ("mspn.imagenet",)
         return {
             "network": {"constructor": constructor, "keywords": keywords, "width": self.scale.width},
             "input": list(self.input_size(run)),
@@ -81,10 +83,15 @@ class Experiment:
             "recipe": self.recipe(run).model_dump(mode="json"),
             "data": [self.data_identity(name) for name in DATA[run.data]],  # type: ignore[arg-type]
             "crops": self.scale.crops,
-            "pretrained": self.scale.pretrained is not None,
+            "pretrained": self._pretrained_files(),
             "seed": seed,
-            "code": fingerprint(constructor.split(":")[0], *TRAINING_CODE),
+            "code": fingerprint(constructor.split(":")[0], *TRAINING_CODE, *pretraining),
         }
+
+    def _pretrained_files(self) -> list[str] | None:
+        """The names of the ImageNet weights at hand, which hold a part of their hashes; None for scratch."""
+        folder = self.scale.pretrained
+        return None if folder is None else sorted(path.name for path in folder.glob("*.pth"))
 
     def training_id(self, run: Run, seed: int) -> str:
         """``{network}-s{seed}-{hash}``: runs that share an identity share one training and its folder."""
@@ -139,7 +146,12 @@ class Experiment:
         data = self.scale.datasets[dataset]  # type: ignore[index]
         name = data.train if split == "train" else data.val  # type: ignore[union-attr]
         if isinstance(data, CocoData):
-            return [data.root / "annotations" / f"person_keypoints_{name}.json"]
+            folder = data.root / "annotations"
+            files = []
+            for part in re.split(r"[+-]", name or ""):  # COCO 2014: train2014+val2014-minival2014
+                ids, whole = folder / f"{part.strip()}.txt", folder / f"person_keypoints_{part.strip()}.json"
+                files.append(ids if ids.exists() and not whole.exists() else whole)
+            return files
         return [self.data_folder(dataset) / "annotations" / f"{name}.json"]
 
     def detection_files(self, detector: str) -> list[Path]:

@@ -68,6 +68,7 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor], header: Mapping[
     text = json.dumps(whole, sort_keys=True, allow_nan=False)
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={"mspn": text})
+        temporary.chmod(0o644)  # safetensors makes files that no one else on a shared cluster can read
     return dict(json.loads(text))
 
 
