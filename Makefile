@@ -8,6 +8,7 @@ READY := $(VENV)/ready
 
 demo: $(READY)
 	$(BIN)/snakemake --cores all
+	@echo "The page: reports/demo/index.html"
 
 test: $(READY)
 	$(BIN)/python -m pytest
