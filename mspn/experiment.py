@@ -172,10 +172,9 @@ class Experiment:
         """The detections of a detector on the data set's validation split, in COCO's result format."""
         return self.results / "boxes" / dataset / f"{detector}.json"
 
-    def crop_store(self, dataset: str, run: Run) -> Path:
-        """The folder of the crop store for the training split of a data set at the run's input size."""
-        height, width = self.input_size(run)
-        return self.results / "crops" / f"{dataset}-{height}x{width}"
+    def crop_store(self, dataset: str, size: tuple[int, int]) -> Path:
+        """The folder of the crop store for the training split of a data set at an input size (H, W)."""
+        return self.results / "crops" / f"{dataset}-{size[0]}x{size[1]}"
 
 
 # What a training's result depends on besides its network; the loop that only logs and saves is not in it.

@@ -7,19 +7,14 @@ needs, for one image, divided by 2^30.
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from mspn.config import parse_size
-from mspn.errors import UserError
 from mspn.grid import SUPERVISIONS, Run
 from mspn.macs import Cost, measure
 from mspn.networks.table import network_spec
 from mspn.skeletons import skeleton
 
-FIGURES = Path("reports/paper/figures.tsv")
 G = 2**30
 
 
@@ -88,33 +83,6 @@ EXCEPTIONS: dict[str, tuple[str, float, str]] = {
     "l-xcp": ("budget", 0.05, "the paper gives the FLOPs alone; the backbone is designed to them"),
     "mspn-4xs-xcp": ("budget", 0.05, "the paper gives the FLOPs alone; the backbone is designed to them"),
 }
-
-
-def paper_gflops(path: Path = FIGURES) -> dict[str, float]:
-    """Run -> GFLOPs that the paper prints, from its figures as data. UserError if two tables disagree."""
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment="#")
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: the paper's figures are not there; run from the repository's root"
-        ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a table of tab-separated columns: {error}") from None
-    missing = {"table", "run", "column", "value"} - set(table.columns)
-    if missing:
-        raise UserError(f"{path}: lacks the columns {', '.join(sorted(missing))}")
-    printed: dict[str, float] = {}
-    for row in table[(table["column"] == "GFLOPs") & (table["run"] != "")].to_dict("records"):
-        run = str(row["run"])
-        try:
-            value = float(row["value"])
-        except ValueError:
-            raise UserError(
-                f"{path}: table {row['table']}, run {run}: {row['value']!r} is no number"
-            ) from None
-        if printed.setdefault(run, value) != value:
-            raise UserError(f"{path}: run {run}: GFLOPs are {printed[run]} and {value} in different tables")
-    return printed
 
 
 def judge(run: str, cost: Cost, printed: float | None) -> tuple[str, str]:

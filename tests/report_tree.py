@@ -17,8 +17,8 @@ import numpy as np
 from mspn.experiment import Experiment, load_experiment
 from mspn.grid import Run
 from mspn.metrics import bootstrap
+from mspn.paper import Figures, load_figures
 from mspn.protocols import protocols_for
-from mspn.report.paper import Figures, load_figures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MPII = ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mean", "AUC", "Head top")

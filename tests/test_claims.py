@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mspn.experiment import load_experiment
+from mspn.paper import FLOPS, load_figures
 from mspn.report.claim_parts import CLAIMS, Claim, Part
 from mspn.report.claims import VERDICTS, evaluate, paper_ask
 from mspn.report.draws import Draws
-from mspn.report.paper import FLOPS, load_figures
 from mspn.report.results import collect
 from tests import report_tree
 

@@ -12,10 +12,11 @@ from torch import nn
 
 from mspn.cli import main
 from mspn.errors import UserError
-from mspn.flops import EXCEPTIONS, PUBLISHED, Cost, G, judge, paper_gflops
+from mspn.flops import EXCEPTIONS, PUBLISHED, Cost, G, judge
 from mspn.grid import load_grid
 from mspn.macs import FvcoreRules, count_by_formula, count_by_fvcore, count_by_torch, measure
 from mspn.networks.table import NETWORKS, build_network, network_spec
+from mspn.paper import printed_gflops
 
 # Convolutions of inference at 256x192 in multiply-adds / 2^30: worked out by hand from the layers' shapes
 # where the definition of the network is fixed, else as designed.
@@ -171,12 +172,12 @@ def test_verdicts() -> None:
         assert reason or verdict in ("match", "not printed")
 
 
-FIGURES = """table\trow\tcolumn\tvalue\tunit\trun
-1\tRes-50\tAP\t71.5\t%\tmspn-1
-1\tRes-50\tGFLOPs\t4.4\tGFLOPs\tmspn-1
-2\tMSPN, 1 stage\tGFLOPs\t4.4\tGFLOPs\tmspn-1
-3\t2 x Res-18\tGFLOPs\t4.0\tGFLOPs\tmspn-2xres18
-7\tcited\tGFLOPs\t1.0\tGFLOPs\t
+FIGURES = """table\trow\tcolumn\tvalue\tunit\tsplit\tpage\tremarks\trun\tdetector
+1\tRes-50\tAP\t71.5\t%\t\t5\t\tmspn-1\t
+1\tRes-50\tGFLOPs\t4.4\tGFLOPs\t\t5\t\tmspn-1\t
+2\tMSPN, 1 stage\tGFLOPs\t4.4\tGFLOPs\t\t5\t\tmspn-1\t
+3\t2 x Res-18\tGFLOPs\t4.0\tGFLOPs\t\t5\t\tmspn-2xres18\t
+7\tcited\tGFLOPs\t1.0\tGFLOPs\t\t5\t\t\t
 """
 GRID = """run\tnetwork\tinput\tsupervision\tdata\tdetectors\tmembers
 mspn-1\tmspn-1\t256x192\tctf\tcoco\tgt\t
@@ -197,17 +198,17 @@ def files(tmp_path: Path) -> list[str]:
 def test_paper_figures(tmp_path: Path) -> None:
     file = tmp_path / "figures.tsv"
     for content, message in (
-        (None, "not there"),
-        ("a\tb\n", "lacks the columns column, run, table, value"),
-        (FIGURES + "4\tMSPN\tGFLOPs\t4.5\tGFLOPs\tmspn-1\n", "mspn-1: GFLOPs are 4.4 and 4.5"),
-        (FIGURES + "4\tMSPN\tGFLOPs\tmany\tGFLOPs\tmspn-2\n", "'many' is no number"),
+        (None, "no such file"),
+        ("a\tb\n", "columns are"),
+        (FIGURES + "4\tMSPN\tGFLOPs\t4.5\tGFLOPs\t\t5\t\tmspn-1\t\n", "mspn-1: GFLOPs are 4.4 and 4.5"),
+        (FIGURES + "4\tMSPN\tGFLOPs\tmany\tGFLOPs\t\t5\t\tmspn-2\t\n", "'many' is not a number"),
     ):
         if content is not None:
             file.write_text(content)
         with pytest.raises(UserError, match=message):
-            paper_gflops(file)
+            printed_gflops(file)
     file.write_text(FIGURES)
-    assert paper_gflops(file) == {"mspn-1": 4.4, "mspn-2xres18": 4.0}
+    assert printed_gflops(file) == {"mspn-1": 4.4, "mspn-2xres18": 4.0}
 
 
 def test_command(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,7 +252,7 @@ def test_a_figure_that_differs_fails_the_command(
     files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = Path(files[1])
-    figures.write_text(FIGURES + "9\tsmall\tGFLOPs\t9.9\tGFLOPs\tsmall\n")
+    figures.write_text(FIGURES + "9\tsmall\tGFLOPs\t9.9\tGFLOPs\t\t5\t\tsmall\t\n")
     assert main(["flops", "small", *files]) == 1
     assert "small: differs: no known reason" in capsys.readouterr().out
 

@@ -9,9 +9,9 @@ import pytest
 
 from mspn.errors import UserError
 from mspn.experiment import load_experiment
+from mspn.paper import FLOPS, load_figures
 from mspn.report.cells import Book, signed
 from mspn.report.formats import to_csv, to_html, to_latex, to_markdown
-from mspn.report.paper import FLOPS, load_figures
 from mspn.report.results import collect, sampled_lines, seed_halfwidth
 from mspn.report.tables import Tables, load_layout
 from tests import report_tree

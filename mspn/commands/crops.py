@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--input: {error}") from None
     if args.dataset not in experiment.scale.datasets:
         raise UserError(f"scale {args.scale}: no data set {args.dataset}")
-    folder = experiment.results / "crops" / f"{args.dataset}-{size[0]}x{size[1]}"
+    folder = experiment.crop_store(args.dataset, size)
     if args.verify:
         manifest = verify_store(folder)
         print(f"{folder}: whole, {manifest['persons']} persons, {manifest['bytes'] / 1e6:.1f} MB")

@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> int:
 
     from mspn.errors import UserError
     from mspn.files import write_json, write_text
-    from mspn.flops import FIGURES, compare, paper_gflops
+    from mspn.flops import compare
     from mspn.grid import GRID, load_grid
+    from mspn.paper import FIGURES, printed_gflops
 
     grid = load_grid(args.grid or GRID)
     unknown = [name for name in args.runs if name not in grid]
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"unknown run {', '.join(unknown)}; there are: {', '.join(grid)}")
     wanted = set(args.runs or grid)
     wanted |= {member for name in wanted for member in grid[name].members}
-    printed = paper_gflops(args.figures or FIGURES)
+    printed = printed_gflops(args.figures or FIGURES)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # shapes are what counts; more threads wait for each other beside other jobs
     try:

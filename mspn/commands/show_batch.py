@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the sheet."""
-    from mspn.data.load import load_training
+    from mspn.data.load import join, load_training
     from mspn.data.sheet import draw_sheet
     from mspn.errors import UserError
     from mspn.experiment import load_experiment
@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     kernels = SUPERVISIONS[chosen.supervision or "ctf"][2]
     size = experiment.input_size(chosen)
     augmentation = args.augmentation or experiment.recipe(chosen).augmentation
-    persons, store = load_training(experiment, chosen, size, augmentation, use_store=args.crops == "store")
+    parts, store = load_training(experiment, chosen, augmentation, use_store=args.crops == "store")
+    persons = join(parts)
     image = draw_sheet(persons, size, augmentation, kernels, args.seed, args.samples, args.start, store)
     with atomic(args.out) as temporary:
         temporary.write_bytes(image(args.out.suffix.lower()))

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from mspn.errors import UserError
 from mspn.experiment import Experiment, load_experiment
 from mspn.files import atomic, write_json
-from mspn.grid import DATA, SUPERVISIONS, Run
+from mspn.grid import SUPERVISIONS, Run
 from mspn.skeletons import skeleton
 
 if TYPE_CHECKING:
@@ -119,24 +119,12 @@ def training_data(
 
     With ``device`` the store is copied into its memory.
     """
-    from mspn.data.load import join, load_split
-    from mspn.data.store import DeviceStore, join_stores, open_store
+    from mspn.data.load import join, load_training
+    from mspn.data.store import DeviceStore
 
-    scale, names, size = experiment.scale, DATA[run.data], experiment.input_size(run)
-    parts = [
-        load_split(scale.datasets[name], experiment.data_folder(name), "train", scale.crops == "exact")  # type: ignore[index]
-        for name in names
-    ]
-    store: Source | None = None
-    if scale.crops == "store":
-        augmentation = experiment.recipe(run).augmentation
-        stores = [
-            open_store(experiment.crop_store(name, run), part, size, augmentation)
-            for name, part in zip(names, parts, strict=True)
-        ]
-        store = join_stores(stores)
-        if device is not None:
-            store = DeviceStore(store, device)
+    augmentation = experiment.recipe(run).augmentation
+    parts, crops = load_training(experiment, run, augmentation, experiment.scale.crops == "store")
+    store: Source | None = crops if crops is None or device is None else DeviceStore(crops, device)
     origins = [(part, row) for part in parts for row in range(len(part))]
 
     def sample(row: int) -> str:
@@ -157,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     if not chosen.network:
         raise UserError(f"run {chosen.run!r} is an ensemble of {', '.join(chosen.members)}: train those")
 
-    from mspn.train import Stop
+    from mspn.train import REQUEUE, Stop
 
     stop = Stop()
     with stop.on_signals():
@@ -165,7 +153,7 @@ def run(args: argparse.Namespace) -> int:
     if done:
         return 0
     print("mspn: stopped as asked, state saved; the same command goes on from here", file=sys.stderr)
-    return 130 if stop.signal == signal.SIGINT else 75
+    return 130 if stop.signal == signal.SIGINT else REQUEUE
 
 
 def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int, stop: Any) -> bool:

@@ -83,19 +83,19 @@ def load_detections(path: Path, persons: Persons) -> Persons:
 
 
 def load_training(
-    experiment: Experiment, run: Run, input_size: tuple[int, int], augmentation: str, use_store: bool
-) -> "tuple[Persons, CropStore | None]":
-    """A run's training persons, its data sets joined, and their crop stores joined likewise (or None).
+    experiment: Experiment, run: Run, augmentation: str, use_store: bool
+) -> "tuple[list[Persons], CropStore | None]":
+    """A run's training persons, a data set each, and their crop stores, joined as ``join`` joins persons.
 
     UserError says which store is missing, unfinished, foreign or truncated.
     """
     from mspn.data.store import join_stores, open_store
 
+    size = experiment.input_size(run)
     parts, stores = [], []
     for name in DATA[run.data]:
         data = experiment.scale.datasets[name]  # type: ignore[index]
         parts.append(load_split(data, experiment.data_folder(name), "train", check_pictures=not use_store))
         if use_store:
-            folder = experiment.crop_store(name, run)
-            stores.append(open_store(folder, parts[-1], input_size, augmentation))
-    return join(parts), join_stores(stores) if use_store else None
+            stores.append(open_store(experiment.crop_store(name, size), parts[-1], size, augmentation))
+    return parts, join_stores(stores) if use_store else None

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from mspn.paper import FIGURES, Figure
 from mspn.report.cells import Book, Entry
-from mspn.report.paper import FIGURES, Figure
 from mspn.report.results import Evaluation, Results
 
 # The files of an evaluation's and a training's folder that an address links to, where they are there.

@@ -20,8 +20,8 @@ from mspn.config import CONFIG
 from mspn.errors import UserError
 from mspn.experiment import Experiment
 from mspn.files import atomic
+from mspn.paper import FIGURES
 from mspn.report.addresses import trainings_of
-from mspn.report.paper import FIGURES
 from mspn.report.results import Results, collect
 
 MANIFEST, CRATE = "manifest-sha256.txt", "ro-crate-metadata.json"

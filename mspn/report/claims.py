@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mspn.paper import FLOPS, Figures
 from mspn.report.claim_parts import CLAIMS, Ask, Claim, Part
 from mspn.report.draws import Draws
-from mspn.report.paper import FLOPS, Figures
 from mspn.report.results import Results
 
 VERDICTS = ("holds", "holds in direction", "within noise", "contradicted", "not enough runs")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mspn.files import write_json, write_text
+from mspn.paper import FIGURES, FLOPS
 from mspn.report.cells import Book, Cell, Entry
 from mspn.report.claims import ClaimResult, PartResult
 from mspn.report.draws import Draws
-from mspn.report.paper import FIGURES, FLOPS
 from mspn.report.views import Slot
 
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mspn.errors import UserError
 from mspn.files import read_json
+from mspn.paper import FLOPS, Figures, load_figures
 from mspn.report.cells import CELL_COLUMNS
-from mspn.report.paper import FLOPS, Figures, load_figures
 
 PAPER = "paper"  # the word for the printed figures; a folder is given by its path, such as reports/paper
 # What is compared between two reports: numbers of their own, not those derived from them.

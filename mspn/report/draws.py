@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mspn.report.paper import FLOPS
+from mspn.paper import FLOPS
 from mspn.report.replicates import replicates
 from mspn.report.results import Results
 

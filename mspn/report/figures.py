@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from mspn.paper import FLOPS, Figures
 from mspn.report import style
 from mspn.report.claim_parts import HOURGLASS_CURVE, MSPN_CURVE, RESNET_CURVE
-from mspn.report.paper import FLOPS, Figures
 from mspn.report.results import Results
 
 DET = "det-49.4"

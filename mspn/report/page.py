@@ -15,6 +15,7 @@ from mspn.config import CONFIG
 from mspn.errors import UserError
 from mspn.experiment import Experiment
 from mspn.files import write_json, write_text
+from mspn.paper import FIGURES, Figures, load_figures
 from mspn.report import claims as claims_module
 from mspn.report import curves, extras, figures, pictures, style
 from mspn.report.addresses import file_address
@@ -24,7 +25,6 @@ from mspn.report.claims_view import claim_context, write_claims
 from mspn.report.draws import Draws
 from mspn.report.figures import Drawn
 from mspn.report.formats import WRITERS, caption
-from mspn.report.paper import FIGURES, Figures, load_figures
 from mspn.report.results import Results, collect
 from mspn.report.tables import Tables, load_layout
 

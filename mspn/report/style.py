@@ -29,7 +29,6 @@ THEMED = {
     "green", PURPLE: "purple", SKY: "sky", ORANGE: "orange",
 }  # fmt: skip
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
-MARKERS = ("o", "s", "^", "D", "v", "P")
 
 _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

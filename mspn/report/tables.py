@@ -9,9 +9,9 @@ import yaml
 
 from mspn.config import CONFIG
 from mspn.errors import UserError
+from mspn.paper import FLOPS, Figure, Figures
 from mspn.report.addresses import evaluation_address, file_address, paper_address
 from mspn.report.cells import Book, Entry, Status, signed
-from mspn.report.paper import FLOPS, Figure, Figures
 from mspn.report.results import Results
 from mspn.report.views import Slot, View
 

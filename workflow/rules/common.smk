@@ -67,11 +67,10 @@ def dataset_ready(name, split):
 def training_inputs(wildcards):
     """The training split's annotations, the crop stores and the pretrained weights of a training."""
     run, _ = EXPERIMENT.training(wildcards.training)
-    height, width = EXPERIMENT.input_size(run)
     for dataset in DATA[run.data]:
         yield from dataset_ready(dataset, "train")
         if EXPERIMENT.scale.crops == "store":
-            yield f"{RESULTS}/crops/{dataset}-{height}x{width}/manifest.json"
+            yield f"{EXPERIMENT.crop_store(dataset, EXPERIMENT.input_size(run))}/manifest.json"
 
 
 def evaluation_weights(wildcards):

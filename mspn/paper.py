@@ -77,15 +77,14 @@ def _parse(record: dict[str, str], place: str) -> Figure:
     )
 
 
-def by_run(figures: Figures, run: str, detector: str, column: str = "AP") -> Figure | None:
-    """The printed figure of a run on a detector's boxes, on the data that can be measured locally."""
-    for figure in figures.values():
-        if (
-            figure.run == run
-            and figure.detector == detector
-            and figure.split == "COCO minival"
-            and figure.unit == "%"
-            and column == "AP"
-        ):
-            return figure
-    return None
+def printed_gflops(path: Path = FIGURES) -> dict[str, float]:
+    """Run -> GFLOPs that the paper prints. Raises UserError if two of its tables disagree."""
+    printed: dict[str, float] = {}
+    for figure in load_figures(path).values():
+        if figure.column == FLOPS and figure.run:
+            known = printed.setdefault(figure.run, figure.number)
+            if known != figure.number:
+                raise UserError(
+                    f"{path}: run {figure.run}: GFLOPs are {known} and {figure.number} in different tables"
+                )
+    return printed
