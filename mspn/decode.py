@@ -4,6 +4,7 @@ Batched on tensors, on whatever device the heat maps lie; no loop over persons o
 are those of the authors' released test code, which the paper's text does not contradict.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import cv2
@@ -17,13 +18,14 @@ QUARTER = 0.25  # of a heat map pixel
 # nothing exceeds zero the peak (or the second highest) is the padding's first pixel.
 BORDER = 10
 
-# Rounding error allowed to the single-precision search, as a share of a map's largest magnitude. It only
-# decides how many pixels are looked at again in double precision.
+# Rounding error allowed to the single-precision search, as a share of a map's highest value; negative ones,
+# whatever their size, cannot be more than half of what makes up a pixel above zero. It only decides how many
+# pixels are looked at again in double precision.
 _SLACK = 1e-5
-# Pixels of a map that are looked at one by one; with more, filtering the whole map is cheaper.
-_FEW = 60
-# Maps decoded at once: enough to be worth a call, few enough for the processor's cache.
-_BLOCK = 1024
+# Rows filtered together: a peak and what is around it.
+_STRIP = 3
+# Maps, or strips of them, at once: enough to be worth a call, few enough for the processor's cache.
+_BLOCK = 4096
 
 
 def merge(
@@ -62,7 +64,7 @@ def decode(
         the rounded refined position.
     """
     n, k, height, width = maps.shape
-    flat = maps.detach().float().reshape(n * k, height, width)
+    flat = maps.detach().float().reshape(n * k, height, width).contiguous()
     if offset == "second":
         position = torch.cat([_towards_second(block, kernel) for block in flat.split(_BLOCK)])
     elif kernel:
@@ -130,26 +132,27 @@ def _by_gradient(maps: torch.Tensor) -> torch.Tensor:
 def _two_highest(maps: torch.Tensor, taps: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
     """The highest and the second highest pixel of the filtered maps: two (M, 2) of x, y.
 
-    Equal to the search in double precision over maps padded with zeros: only pixels that may be among the two
-    highest are filtered, in double precision. Ties go to the first in reading order.
+    Equal to the search in double precision over maps padded with zeros, at a fraction of its work: of each
+    map, only strips of rows that may hold one of the two are filtered, in single precision, and of these only
+    pixels that may be one, in double precision. Ties go to the first in reading order.
     """
-    row_max, column_max = _maxima(maps, 2), _maxima(maps, 1)
-    index, y, x, value = _around_peaks(maps, taps, row_max)
-    second = value.view(len(maps), -1).topk(2, dim=1).values[:, 1].clamp(min=0).float()
-    more, more_y, more_x, few = _bounded(row_max, column_max, second, taps)
-    middle = 4  # of the nine around a peak
-    known = ((more_y - y[9 * more + middle]).abs() <= 1) & ((more_x - x[9 * more + middle]).abs() <= 1)
-    more, more_y, more_x = more[~known], more_y[~known], more_x[~known]
-    if not bool(few.all()):
-        # A map without a clear peak: filter all of it, in single precision, to see where to look.
-        rest = (~few).nonzero()[:, 0]
-        found, found_y, found_x = _searched(maps[rest], taps)
-        more = torch.cat([more, rest[found]])
-        more_y, more_x = torch.cat([more_y, found_y]), torch.cat([more_x, found_x])
-    reach = len(taps) // 2
-    windows = _windows(maps, more, more_y - reach, more_x - reach, len(taps))
-    value = torch.cat([value, _fold(_fold(windows, taps), taps)])
-    index, y, x = torch.cat([index, more]), torch.cat([y, more_y]), torch.cat([x, more_x])
+    row_max = _amax(maps, 2).clamp(min=0)
+    index = torch.arange(len(maps), device=maps.device)
+    top = row_max.argmax(dim=1) - 1  # the map's own peak is in the strip's middle
+    rough = _rough(maps, index, top, taps)
+    highest, second = _amax(rough, 2).sort(dim=0, descending=True).values[:2]
+    slack = _SLACK * row_max.amax(dim=1)
+    # Only what exceeds zero counts, which the padding offers.
+    bar = (second - slack).clamp(min=torch.finfo(second.dtype).tiny) - slack
+    found = [_exact(maps, index, top, rough >= bar[:, None], taps)]
+    others = _other_strips(row_max, bar, top, taps)
+    for index, top in others:
+        rough = _rough(maps, index, top, taps)
+        # Without a clear peak these raise the bar: the second is no lower than the lower of two strips' best.
+        other = torch.zeros_like(highest).scatter_reduce(0, index, _amax(rough, 2).amax(dim=0), "amax")
+        bar = torch.maximum(bar, torch.minimum(highest, other) - 2 * slack)
+        found.append(_exact(maps, index, top, rough >= bar[index][:, None], taps))
+    value, index, y, x = (torch.cat(parts) for parts in zip(*found, strict=True))
 
     # A pixel's place in reading order, over the padded map.
     columns = maps.shape[2] + 2 * BORDER
@@ -162,110 +165,83 @@ def _two_highest(maps: torch.Tensor, taps: list[float]) -> tuple[torch.Tensor, t
     )
 
 
-def _maxima(maps: torch.Tensor, dim: int) -> torch.Tensor:
-    """``maps.amax(dim)``, by halves, which is several times as fast on short axes on a CPU."""
-    while (size := maps.shape[dim]) > 1:
-        half = (size + 1) // 2
-        maps = torch.maximum(maps.narrow(dim, 0, half), maps.narrow(dim, size - half, half))
-    return maps.squeeze(dim)
+def _amax(values: torch.Tensor, dim: int) -> torch.Tensor:
+    """``values.amax(dim)`` of float32, or something negative where all are negative.
+
+    The bits of floats not below zero, read as integers, are in the floats' order, and these are several times
+    as fast to compare on a CPU.
+    """
+    return values.view(torch.int32).amax(dim).view(torch.float32)
 
 
-def _around_peaks(
-    maps: torch.Tensor, taps: list[float], row_max: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The nine pixels around the peak of each map as it is: map, y, x and filtered value, (9 M,) each."""
-    size, reach = len(taps), len(taps) // 2
-    every = torch.arange(len(maps), device=maps.device)
-    y = row_max.argmax(dim=1)
-    x = maps[every, y].argmax(dim=1)
-    windows = _windows(maps, every, y - reach - 1, x - reach - 1, size + 2)
-    value = _fold(_fold(windows.unfold(2, size, 1), taps).unfold(1, size, 1), taps)  # (M, 3, 3)
-    steps = torch.arange(-1, 2, device=maps.device)
-    near_y = (y[:, None, None] + steps[:, None]).expand(-1, 3, 3)
-    near_x = (x[:, None, None] + steps).expand(-1, 3, 3)
-    return every.repeat_interleave(9), near_y.flatten(), near_x.flatten(), value.flatten()
+def _rough(maps: torch.Tensor, index: torch.Tensor, top: torch.Tensor, taps: list[float]) -> torch.Tensor:
+    """Strips of the filtered maps ``index`` (C,) from row ``top`` (C,) on, in single precision.
+
+    (_STRIP, C, w + len(taps) - 1): from as far left of the map as the filter reaches to as far right.
+    """
+    _, height, width = maps.shape
+    reach = len(taps) // 2
+    y = top + torch.arange(-reach, _STRIP + reach, device=maps.device)[:, None]
+    rows = maps.view(-1, width).index_select(0, (index * height + y.clamp(0, height - 1)).flatten())
+    rows = rows.index_fill_(0, ((y < 0) | (y >= height)).flatten().nonzero()[:, 0], 0).view(*y.shape, width)
+    rows = _weighted([rows[j : j + _STRIP] for j in range(len(taps))], taps)
+    return _filter_lines(rows.flatten(0, 1), taps).unflatten(0, (_STRIP, len(index)))
 
 
-def _bounded(
-    row_max: torch.Tensor, column_max: torch.Tensor, second: torch.Tensor, taps: list[float]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Where a map may exceed ``second`` (M,) once filtered: map, y and x (C,), and (M,) where they are few.
+def _other_strips(
+    row_max: torch.Tensor, bar: torch.Tensor, top: torch.Tensor, taps: list[float]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Strips above or below the one at ``top`` (M,) that may reach ``bar`` (M,): maps and tops, in pieces.
 
     The filter's weights are positive: a filtered row is nowhere above the same weights over the maxima of
-    the rows it is made of, likewise for columns.
+    the rows it is made of.
     """
-    reach = len(taps) // 2
-    threshold = (second - _SLACK * row_max.amax(dim=1).clamp(min=0))[:, None]
-    row_may = _bound(row_max, taps) >= threshold
-    column_may = _bound(column_max, taps) >= threshold
-    few = row_may.sum(dim=1) * column_may.sum(dim=1) <= _FEW
-    index, row = (row_may & few[:, None]).nonzero().unbind(-1)
-    hit, column = column_may[index].nonzero().unbind(-1)
-    return index[hit], row[hit] - reach, column - reach, few
+    index, row = (_filter_lines(row_max, taps) >= bar[:, None]).nonzero().unbind(-1)
+    strip = (row - len(taps) // 2 - top[index]).div(_STRIP, rounding_mode="floor")
+    new = strip != 0
+    new[1:] &= (index[1:] != index[:-1]) | (strip[1:] != strip[:-1])
+    index, strip = index[new], strip[new]
+    return zip(index.split(_BLOCK), (top[index] + _STRIP * strip).split(_BLOCK), strict=True)
 
 
-def _windows(
-    maps: torch.Tensor, index: torch.Tensor, top: torch.Tensor, left: torch.Tensor, size: int
-) -> torch.Tensor:
-    """(C, size, size) float64 pieces of maps ``index`` (C,) from ``top``, ``left`` on; zeros outside them."""
+def _exact(
+    maps: torch.Tensor, index: torch.Tensor, top: torch.Tensor, may: torch.Tensor, taps: list[float]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The pixels that ``may``, shaped like `_rough`'s: float64 filtered value, map, y and x, (P,) each."""
     _, height, width = maps.shape
-    steps = torch.arange(size, device=maps.device)
-    y, x = top[:, None] + steps, left[:, None] + steps
-    rows = (index[:, None] * height + y.clamp(0, height - 1)) * width
-    values = maps.take(rows[:, :, None] + x.clamp(0, width - 1)[:, None, :])
-    inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-    return values.double() * inside
+    reach = len(taps) // 2
+    row, strip, x = may.nonzero().unbind(-1)
+    index, y, x = index[strip], top[strip] + row, x - reach
+    steps = torch.arange(-reach, reach + 1, device=maps.device)[:, None]
+    rows, columns = y + steps, x + steps
+    from_rows = (index * height + rows.clamp(0, height - 1)) * width
+    values = maps.take(from_rows[:, None] + columns.clamp(0, width - 1))
+    inside = ((rows >= 0) & (rows < height))[:, None] & (columns >= 0) & (columns < width)
+    # Along the rows first, as OpenCV does: its rounding decides between pixels that are all but equal.
+    values = _weighted((values.double() * inside).unbind(1), taps)
+    return _weighted(values.unbind(0), taps), index, y, x
 
 
-def _bound(line: torch.Tensor, taps: list[float]) -> torch.Tensor:
-    """(M, n) maxima of lines, filtered as one line with zeros around: (M, n + len(taps) - 1) upper bounds."""
-    reach = len(taps) - 1
-    line = torch.nn.functional.pad(line.clamp(min=0), (reach, reach))
-    return _fold(line.unfold(1, reach + 1, 1), taps)
+def _filter_lines(lines: torch.Tensor, taps: list[float]) -> torch.Tensor:
+    """(N, n) lines with zeros around them, filtered: (N, n + len(taps) - 1).
 
-
-def _searched(maps: torch.Tensor, taps: list[float]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Candidates by filtering whole maps in single precision: map, y and x (C,), in reading order.
-
-    Each row and each map has zeros behind it, which are also those before the next: one pass over the whole
-    vector filters all maps at once.
+    Each line has zeros behind it, which are also those before the next: one pass over the whole vector
+    filters all of them.
     """
-    count, height, width = maps.shape
-    reach = len(taps) - 1
-    rows, columns = height + reach, width + reach
-    lead = reach * (columns + 1)
-    padded = maps.new_zeros(lead + count * rows * columns)
-    padded[lead:].view(count, rows, columns)[:, :height, :width] = maps
-    rough = _convolve(_convolve(padded, taps, 1), taps, columns).view(count, rows, columns)
-
-    row_max = rough.amax(dim=2)
-    row = row_max.argmax(dim=1)
-    in_row = rough[torch.arange(count, device=maps.device), row].topk(min(2, columns)).values[:, -1]
-    elsewhere = row_max.scatter(1, row[:, None], -torch.inf).amax(dim=1)
-    # Never below zero, which the padding offers.
-    second = torch.maximum(in_row, elsewhere).clamp(min=0)
-    threshold = (second - _SLACK * maps.abs().amax(dim=(1, 2)))[:, None]
-    index, row = (row_max >= threshold).nonzero().unbind(-1)
-    hit, column = (rough[index, row] >= threshold[index]).nonzero().unbind(-1)
-    return index[hit], row[hit] - reach // 2, column - reach // 2
+    count, length = lines.shape
+    behind = len(taps) - 1
+    size = count * (length + behind)
+    padded = lines.new_zeros(behind + size)
+    padded[behind:].view(count, length + behind)[:, :length] = lines
+    return _weighted([padded[j : j + size] for j in range(len(taps))], taps).view(count, length + behind)
 
 
-def _convolve(flat: torch.Tensor, taps: list[float], step: int) -> torch.Tensor:
-    """Slide symmetric ``taps`` over a vector with a stride between taps; shorter by what they reach."""
-    size, middle = flat.numel() - (len(taps) - 1) * step, len(taps) // 2
-    part = [flat[j * step : j * step + size] for j in range(len(taps))]
-    total = part[middle] * taps[middle]
-    for j in range(1, middle + 1):
-        total.add_(part[middle - j] + part[middle + j], alpha=taps[middle - j])
-    return total
-
-
-def _fold(window: torch.Tensor, taps: list[float]) -> torch.Tensor:
-    """The same symmetric sum over the last axis: (..., len(taps)) to (...)."""
+def _weighted(parts: Sequence[torch.Tensor], taps: list[float]) -> torch.Tensor:
+    """The sum of the parts, weighted by symmetric taps."""
     middle = len(taps) // 2
-    total = window[..., middle] * taps[middle]
+    total = parts[middle] * taps[middle]
     for j in range(1, middle + 1):
-        total = total + (window[..., middle - j] + window[..., middle + j]) * taps[middle - j]
+        total += (parts[middle - j] + parts[middle + j]).mul_(taps[middle - j])
     return total
 
 

@@ -72,6 +72,40 @@ def test_agrees_on_maps_of_few_levels_full_of_ties(seed, kernel, height, width):
     assert_agrees(rng.integers(-1, 3, (2, 2, height, width)).astype(np.float32), kernel)
 
 
+@pytest.mark.parametrize("kernel", [0, 5, 9])
+def test_agrees_on_equal_pixels_far_apart(kernel):
+    rng = np.random.default_rng(2)
+    maps = np.zeros((20, 5, 31, 22), np.float32)
+    for joint in maps.reshape(-1, 31, 22):
+        joint[rng.integers(0, 31, 3), rng.integers(0, 22, 3)] = 255
+    assert_agrees(maps, kernel)
+
+
+@pytest.mark.parametrize("kernel", [0, 5, 9])
+def test_agrees_on_low_peaks_among_large_negative_values(kernel):
+    rng = np.random.default_rng(3)
+    maps = -rng.uniform(0, 1e6, (6, 5, 32, 24))
+    maps[..., 8:20, 6:18] = rng.uniform(-1, 100, (6, 5, 12, 12))
+    assert_agrees(maps.astype(np.float32), kernel)
+
+
+def test_the_same_in_small_pieces(monkeypatch):
+    rng = np.random.default_rng(4)
+    maps = torch.from_numpy(rng.normal(20, 60, (3, 5, 25, 18)).astype(np.float32))
+    whole = decode(maps, 5)
+    monkeypatch.setattr("mspn.decode._BLOCK", 4)
+    assert torch.equal(decode(maps, 5), whole)
+
+
+def test_takes_views_and_no_persons_and_survives_nan():
+    maps = torch.from_numpy(np.random.default_rng(5).normal(20, 60, (2, 3, 24, 18)).astype(np.float32))
+    assert torch.equal(decode(maps[..., 3:20, 2:15], 5), decode(maps[..., 3:20, 2:15].clone(), 5))
+    assert decode(maps[:0], 5).shape == (0, 3, 3)
+    expected = decode(maps, 5)
+    maps[0, 0, 3, 3] = torch.nan
+    assert torch.equal(decode(maps, 5).flatten(0, 1)[1:], expected.flatten(0, 1)[1:])
+
+
 def test_values_by_hand():
     maps = torch.zeros(1, 1, 6, 6)
     maps[0, 0, 2, 3] = 255
