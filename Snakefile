@@ -13,16 +13,20 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/flops.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/tuning.smk"
+
+
+RESULT = rules.tune.output[0] if EXPERIMENT.scale.search else rules.report.output.page
 
 
 rule all:
     default_target: True
     input:
-        rules.report.output.page,
+        RESULT,
 
 
 onsuccess:
-    print(f"The report: {rules.report.output.page}")
+    print(f"The {'search' if EXPERIMENT.scale.search else 'report'}: {RESULT}")
 
 
 onerror:

@@ -22,7 +22,7 @@ class SynthData(_Strict):
 
     kind: Literal["synth"]
     layout: Literal["coco", "mpii"]
-    difficulty: Literal["calm", "plain", "hard"] = "plain"
+    difficulty: Literal["calm", "plain", "bench", "hard"] = "plain"
     seed: int = Field(ge=0)
     train_images: int = Field(ge=0)
     val_images: int = Field(ge=0)
@@ -88,6 +88,14 @@ class Recipe(_Strict):
     ema: float | None = Field(default=None, gt=0, lt=1)
 
 
+class Candidate(_Strict):
+    """What a search tries in place of the recipe's: a learning rate, a schedule's length, a precision."""
+
+    lr: float | None = Field(default=None, gt=0)
+    iterations: int | None = Field(default=None, gt=0)
+    precision: Literal["fp32", "bf16"] | None = None
+
+
 class Scale(_Strict):
     """Everything that a scale decides; see ``workflow/config/scales``."""
 
@@ -96,10 +104,13 @@ class Scale(_Strict):
     datasets: dict[Literal["coco", "external", "mpii"], Data]
     detectors: dict[str, Detector]
     evaluate_on: list[str] | None = None
+    stand_in: dict[str, str] = {}  # a detector of the grid -> the one whose boxes are taken in its place
     width: float = Field(gt=0, le=1)
     inputs: dict[str, tuple[int, int]]
     pretrained: Path | None = None
     recipes: dict[Literal["coco", "mpii"], Recipe]
+    lr: dict[Literal["mspn", "hourglass", "simple_baseline", "hrnet"], float] = {}  # a family's, if tuned
+    search: list[Candidate] = []  # every run is trained with each of these: see `mspn.tuning`
     crops: Literal["store", "exact"] = "store"
     seeds: list[int] = Field(min_length=1)
     runs: list[str] | None = None
@@ -114,11 +125,10 @@ class Scale(_Strict):
 
     @model_validator(mode="after")
     def _known_detectors(self) -> "Scale":
-        unknown = set(self.evaluate_on or ()) - set(self.detectors)
-        if unknown:
-            raise ValueError(
-                f"evaluate_on: unknown {sorted(unknown)}; detectors are {sorted(self.detectors)}"
-            )
+        for key, names in (("evaluate_on", self.evaluate_on or ()), ("stand_in", self.stand_in.values())):
+            unknown = set(names) - set(self.detectors)
+            if unknown:
+                raise ValueError(f"{key}: unknown {sorted(unknown)}; detectors are {sorted(self.detectors)}")
         return self
 
 
@@ -206,5 +216,6 @@ def _advice(error: Any) -> str:
         "file": DetectionFile,
     }
     loc = error["loc"]  # such as (datasets, coco, synth, imagess): a union's loc ends in the kind and the key
-    model = Recipe if loc[0] == "recipes" else Scale if len(loc) == 1 else tables[str(loc[-2])]
+    lists: dict[Any, type[BaseModel]] = {"recipes": Recipe, "search": Candidate}
+    model = lists[loc[0]] if loc[0] in lists else Scale if len(loc) == 1 else tables[str(loc[-2])]
     return f"unknown key; allowed: {', '.join(model.model_fields)}"

@@ -7,15 +7,15 @@ which is the repository's root.
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mspn.config import CocoData, DetectionFile, Recipe, Scale, SynthData, load_scale
+from mspn.config import Candidate, CocoData, DetectionFile, Recipe, Scale, SynthData, load_scale
 from mspn.errors import UserError
 from mspn.fingerprint import fingerprint
 from mspn.grid import DATA, GRID, SUPERVISIONS, Run, load_grid
-from mspn.networks.table import network_spec
+from mspn.networks.table import family, network_spec
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,17 @@ class Experiment:
         """The detectors that the run is evaluated on at this scale; MPII has its true boxes only."""
         if run.joint_set == "mpii":
             return ("gt",)
-        return tuple(self.scale.evaluate_on or run.detectors)
+        return tuple(self.scale.evaluate_on or dict.fromkeys(map(self.boxes_for, run.detectors)))
+
+    def boxes_for(self, detector: str) -> str:
+        """The detector whose boxes are taken at this scale where the grid and the paper name ``detector``."""
+        return self.scale.stand_in.get(detector, detector)
 
     def recipe(self, run: Run) -> Recipe:
-        """The recipe that the run is trained by."""
-        return self.scale.recipes[run.joint_set]
+        """The recipe that the run is trained by: its data's, with what its family or a search changes."""
+        recipe, lr = self.scale.recipes[run.joint_set], self.scale.lr.get(family(run.network))  # type: ignore[call-overload]
+        tuned = {} if lr is None else {"lr": lr}
+        return recipe.model_copy(update=tuned | dict(run.changes))
 
     def data_identity(self, dataset: Literal["coco", "external", "mpii"]) -> dict[str, Any]:
         """What decides the data set's content; for synthetic data the code that makes it as well."""
@@ -197,10 +203,22 @@ def load_experiment(scale: str, grid: Path = GRID) -> Experiment:
         if unknown:
             raise UserError(f"scale {config.name}: runs: unknown {unknown}; the grid has: {', '.join(runs)}")
         runs = {name: run for name, run in runs.items() if name in config.runs}
+    if config.search:
+        runs = {run.run: run for original in runs.values() for run in candidates(original, config.search)}
     experiment = Experiment(config, runs)
     for run in runs.values():
         _check_run(experiment, run)
     return experiment
+
+
+def candidates(run: Run, search: list[Candidate]) -> list[Run]:
+    """A run once for each candidate, named after it: ``mspn-2-lr-0.02``. Ensembles have none."""
+    found = []
+    for candidate in search if run.network else ():
+        changes = candidate.model_dump(exclude_none=True)
+        name = "-".join([run.run, *(f"{key}-{value}" for key, value in changes.items())])
+        found.append(replace(run, run=name, changes=tuple(changes.items())))
+    return found
 
 
 def _check_run(experiment: Experiment, run: Run) -> None:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -30,7 +30,10 @@ SUPERVISIONS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """A row of the grid. ``network`` is empty for an ensemble, whose ``members`` are runs."""
+    """A row of the grid. ``network`` is empty for an ensemble, whose ``members`` are runs.
+
+    ``changes`` to its recipe are made by a scale that searches, never by the grid.
+    """
 
     run: str
     network: str
@@ -39,6 +42,7 @@ class Run:
     data: str
     detectors: tuple[str, ...]
     members: tuple[str, ...]
+    changes: tuple[tuple[str, Any], ...] = ()
 
     @property
     def joint_set(self) -> Literal["coco", "mpii"]:
@@ -96,4 +100,12 @@ def _parse_row(row: dict[str, str], place: str) -> Run:
     lists = {key: tuple(filter(None, row[key].split(","))) for key in ("detectors", "members")}
     if not lists["detectors"]:
         raise UserError(f"{place}, column detectors: name at least one, such as gt")
-    return Run(row["run"], row["network"], row["input"], row["supervision"], row["data"], **lists)
+    return Run(
+        row["run"],
+        row["network"],
+        row["input"],
+        row["supervision"],
+        row["data"],
+        lists["detectors"],
+        lists["members"],
+    )

@@ -27,15 +27,17 @@ extends: demo
 nam: own
 width: wide
 recipes: {coco: {batch_size: 3}}
+search: [{rate: 1}]
 datasets: {coco: {imagess: 3}}
 """
     with pytest.raises(UserError) as error:
         load_scale(write(tmp_path, text))
     message = str(error.value)
-    assert "own.yaml: 4 wrong" in message
+    assert "own.yaml: 5 wrong" in message
     assert "nam: unknown key; allowed: name," in message
     assert "recipes.coco.batch_size: unknown key; allowed: batch, iterations" in message
     assert "datasets.coco.synth.imagess: unknown key; allowed: kind, layout" in message
+    assert "search.0.rate: unknown key; allowed: lr, iterations, precision" in message
     assert "width: " in message and "'wide'" in message
 
 
@@ -46,6 +48,7 @@ datasets: {coco: {imagess: 3}}
         ("a: [", "not valid YAML"),
         ("extends: nowhere", "no such scale; there are: "),
         ("extends: demo\nevaluate_on: [best]", "unknown ['best']"),
+        ("extends: demo\nstand_in: {det-49.4: best}", "stand_in: unknown ['best']"),
         ("extends: demo\ninputs: {256x192: 96by72}", "HEIGHTxWIDTH"),
         ("extends: demo\ndatasets: {coco: {kind: cocoo}}", "'coco'"),
     ],

@@ -329,7 +329,7 @@ def test_statistics_of_both_layouts(tmp_path):
     ("changes", "message"),
     [
         ({"layout": "voc"}, "layout 'voc'; there are: coco, mpii"),
-        ({"difficulty": "brutal"}, "difficulty 'brutal'; there are: calm, plain, hard"),
+        ({"difficulty": "brutal"}, "difficulty 'brutal'; there are: calm, plain, bench, hard"),
         ({"train_images": -1}, "train images: -1"),
         ({"train_images": 0, "val_images": 0}, "no pictures"),
         ({"seed": -3}, "seed: -3"),

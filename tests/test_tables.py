@@ -11,6 +11,7 @@ from mspn.errors import UserError
 from mspn.experiment import load_experiment
 from mspn.paper import FLOPS, load_figures
 from mspn.report.cells import Book, signed
+from mspn.report.draws import Draws
 from mspn.report.formats import to_csv, to_html, to_latex, to_markdown
 from mspn.report.results import collect, sampled_lines, seed_halfwidth
 from mspn.report.tables import Tables, load_layout
@@ -77,6 +78,26 @@ def test_cells_without_a_number_say_why(monkeypatch, tmp_path):
     assert (never.text, never.status) == ("not run", "not run") and "mspn-3" in never.reason
     cited = ours["Table 7", "HRNet [39]", "AP"]
     assert (cited.text, cited.status) == ("cited", "cited") and "not a run" in cited.reason
+
+
+def test_true_boxes_can_stand_in_for_a_detector_but_not_where_detectors_are_compared(monkeypatch, tmp_path):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    with (tmp_path / "workflow/config/scales/madeup.yaml").open("a") as file:
+        file.write("stand_in: {det-49.4: gt}\n")
+    experiment = report_tree.fill("madeup")
+    assert experiment.detectors(experiment.run("mspn-1")) == ("gt",)
+    assert experiment.detectors(experiment.run("mspn-2")) == ("gt", "det-41.1")
+    book, _ = build("madeup")
+    ours = cells(book, "ours")
+    cell = ours["Table 2", "MSPN, 2 stages", "AP"]
+    assert cell.status == "measured" and cell.value == ours["Table 6", "2-Stg MSPN", "GT"].value
+    assert "boxes: gt" in book.frame().set_index("id").loc[cell.id, "address"]
+    cell = ours["Table 6", "2-Stg MSPN", "Ours"]
+    assert cell.status == "not run" and "does not evaluate on det-49.4" in cell.reason
+    draws = Draws(collect(experiment))
+    assert draws.mean("mspn-4", "det-49.4") == draws.mean("mspn-4", "gt")
+    assert not draws.compares((("mspn-4", "gt"), ("mspn-4", "det-49.4")))
+    assert draws.compares((("mspn-4", "det-49.4"), ("mspn-2", "det-49.4")))
 
 
 def test_nothing_run_at_all_gives_tables_that_say_so(monkeypatch, tmp_path):

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     own = parser.add_argument_group("with --out")
     own.add_argument("--layout", choices=("coco", "mpii"), help="default: coco")
-    own.add_argument("--difficulty", choices=("calm", "plain", "hard"), help="default: plain")
+    own.add_argument("--difficulty", choices=("calm", "plain", "bench", "hard"), help="default: plain")
     own.add_argument("--seed", type=int, help="default: 0")
     own.add_argument("--train-images", type=int, metavar="N", help="default: 200")
     own.add_argument("--val-images", type=int, metavar="N", help="default: 50")

@@ -51,6 +51,11 @@ def network_spec(name: str) -> tuple[str, dict[str, Any]]:
     return NETWORKS[name]
 
 
+def family(name: str) -> str:
+    """The family of a network, whose members are tuned together: the module of its constructor."""
+    return network_spec(name)[0].split(":")[0].rpartition(".")[-1]
+
+
 def construct(path: str, keywords: dict[str, Any]) -> "nn.Module":
     """Call the constructor at ``package.module:function`` with keywords."""
     module, function = path.split(":")

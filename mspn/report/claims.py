@@ -90,7 +90,7 @@ def _measure(part: Part, figures: Figures, draws: Draws) -> tuple[PartResult, np
         paper: float | None = float(part.quantity(paper_ask(figures, part.split)))
     except KeyError:
         paper = None
-    if any(not draws.has(*need) for need in part.needs):
+    if not draws.compares(part.needs) or any(not draws.has(*need) for need in part.needs):
         return PartResult(part, None, None, None, None, paper), None
     ours = float(part.quantity(draws.mean))
     many = np.atleast_1d(part.quantity(draws.draw))

@@ -25,24 +25,29 @@ class Draws:
     def __init__(self, results: Results, protocol: str = "paper") -> None:
         self.results, self.protocol = results, protocol
         self.size = results.experiment.scale.bootstrap
+        self._boxes = results.experiment.boxes_for
         self._cache: dict[tuple[str, str], np.ndarray] = {}
 
     def has(self, run: str, what: str) -> bool:
         """Whether the run has FLOPs, or an AP on the detector ``what``."""
         if what == FLOPS:
             return run in self.results.flops
-        return self.results.estimate(run, what, METRIC, self.protocol) is not None
+        return self.results.estimate(run, self._boxes(what), METRIC, self.protocol) is not None
+
+    def compares(self, needs: tuple[tuple[str, str], ...]) -> bool:
+        """Whether all that a part is made of differs, also where a detector stands in for another."""
+        return len({(run, self._boxes(what)) for run, what in needs}) == len(set(needs))
 
     def seeds(self, run: str, detector: str) -> tuple[int, ...]:
         """The seeds that the run has been evaluated with."""
-        estimate = self.results.estimate(run, detector, METRIC, self.protocol)
+        estimate = self.results.estimate(run, self._boxes(detector), METRIC, self.protocol)
         return estimate.seeds if estimate else ()
 
     def mean(self, run: str, what: str) -> float:
         """The mean AP over seeds, in percent; or the FLOPs."""
         if what == FLOPS:
             return float(self.results.flops[run]["gflops_paper_convention"])
-        estimate = self.results.estimate(run, what, METRIC, self.protocol)
+        estimate = self.results.estimate(run, self._boxes(what), METRIC, self.protocol)
         assert estimate is not None
         return estimate.value
 
@@ -55,7 +60,10 @@ class Draws:
             images = np.mean(
                 [
                     replicates(
-                        self.results, self.results.evaluations[run, what, seed], self.protocol, self.size
+                        self.results,
+                        self.results.evaluations[run, self._boxes(what), seed],
+                        self.protocol,
+                        self.size,
                     )
                     for seed in seeds
                 ],

@@ -210,7 +210,7 @@ def _flops_of(results: Results) -> Callable[[str], float | None]:
 def _points(results: Results, family: Family, x_of: Callable[[str], float | None]) -> Points:
     points = []
     for run, label in zip(family.runs, family.labels, strict=True):
-        x, estimate = x_of(run), results.estimate(run, DET, "AP")
+        x, estimate = x_of(run), results.estimate(run, results.experiment.boxes_for(DET), "AP")
         if x is not None and estimate is not None:
             points.append((label, x, estimate.value, estimate.low, estimate.high))
     return points

@@ -214,7 +214,11 @@ def _facts(results: Results, book: Book, out: Path) -> list[tuple[str, list[Cell
 
 def _warnings(results: Results) -> list[str]:
     stale = sorted({e.run for e in results.evaluations.values() if e.stale})
-    words = []
+    words = [
+        f"The boxes of {other} stand in for those of {name} in tables, figures and claims, but where "
+        "detectors are compared."
+        for name, other in results.experiment.scale.stand_in.items()
+    ]
     if stale:
         words.append(
             f"Measured with another configuration or other code than the present one: {', '.join(stale)}."

@@ -143,15 +143,15 @@ class Tables:
         metric = self.layout["metrics"][figure.column]
         if figure.run not in experiment.grid:
             return Measured("not run", f"{figure.run} is not among the runs of scale {self.scale}")
-        if figure.detector not in experiment.detectors(experiment.grid[figure.run]):
-            return Measured("not run", f"scale {self.scale} does not evaluate on {figure.detector}")
-        estimate = self.results.estimate(figure.run, figure.detector, metric, protocol)
+        compared = figure.column in self.layout["detectors"]  # there no detector may stand in for another
+        detector = figure.detector if compared else experiment.boxes_for(figure.detector)
+        if detector not in experiment.detectors(experiment.grid[figure.run]):
+            return Measured("not run", f"scale {self.scale} does not evaluate on {detector}")
+        estimate = self.results.estimate(figure.run, detector, metric, protocol)
         if estimate is None:
             folder = experiment.results / "runs" / figure.run
-            return Measured("not run", f"no {metric} under {folder} on {figure.detector}")
-        address = evaluation_address(
-            self.book, self.results, figure.run, figure.detector, estimate.seeds, protocol
-        )
+            return Measured("not run", f"no {metric} under {folder} on {detector}")
+        address = evaluation_address(self.book, self.results, figure.run, detector, estimate.seeds, protocol)
         values = {"ours": estimate.value, "low": estimate.low, "high": estimate.high}
         reason = self.layout["hidden"].get(figure.split, "")
         return Measured("measured", reason, self._subtract(values, figure), address)

@@ -46,7 +46,7 @@ wildcard_constraints:
     dataset="coco|external|mpii",
     size=r"\d+x\d+",
     seed=r"\d+",
-    run="[a-z0-9-]+",
+    run="[a-z0-9.-]+",
     detector="[a-z0-9.-]+",
     training="[a-z0-9-]+",
 
