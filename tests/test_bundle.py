@@ -81,6 +81,29 @@ def test_the_pages_links_resolve_inside_it(experiment, archive, tmp_path):
     }
 
 
+def test_a_small_one_is_a_folder_that_a_repository_can_keep(experiment, tmp_path):
+    folder = tmp_path / "reference"
+    files, digest = write_bundle(experiment, folder, small=True)
+    assert digest == hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    findings = verify(folder)
+    assert findings.pop("files") == files - 1 and not any(findings.values())
+    names = {path.name for path in folder.rglob("*")}
+    assert {"metrics.json", "config.json", "environment.json", "cells.csv", "flops.csv"} <= names
+    assert not names & {"predictions.json", "matches.npz", "timing.jsonl", "workflow", "logs"}
+    log = experiment.training_folder(experiment.grid["mspn-2"], 0) / "log.jsonl"
+    steps = [json.loads(line)["step"] for line in (folder / log).read_text().splitlines()]
+    assert steps == [0, 10, 20, 30, 40, 50, 60, 70, 79]
+    page = folder / experiment.reports / "index.html"
+    links = set(re.findall(r'href="([^"#][^":]*)"', page.read_text()))
+    assert len(links) > 100 and [link for link in links if not (page.parent / link).is_file()] == []
+    assert "predictions.json" in page.read_text()
+    assert write_bundle(experiment, folder, small=True) == (files, digest)  # in place of the former one
+    (folder / MANIFEST).unlink()
+    with pytest.raises(UserError, match="not a former bundle"):
+        write_bundle(experiment, folder, small=True)
+    assert (folder / CRATE).is_file()
+
+
 def test_its_description_is_an_ro_crate(archive):
     with zipfile.ZipFile(archive) as file:
         crate = json.loads(file.read(CRATE))

@@ -28,7 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     diff.add_argument("--json", action="store_true", help="print the comparison as JSON")
     bundle = verbs.add_parser("bundle", help="pack the evidence of a scale into one archive")
     bundle.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
-    bundle.add_argument("--out", type=Path, help="archive to write (default: reports/SCALE/evidence.zip)")
+    bundle.add_argument(
+        "--out", type=Path, help="archive or folder to write (default: reports/SCALE/evidence.zip)"
+    )
+    bundle.add_argument(
+        "--small",
+        action="store_true",
+        help="only what a repository can keep: no predictions, every tenth step of the logs",
+    )
     verify = verbs.add_parser(
         "verify", help="check an archive against its manifest; exit code 1 on any difference"
     )
@@ -69,8 +76,8 @@ def _bundle(args: argparse.Namespace) -> int:
 
     experiment = load_experiment(args.scale)
     path = args.out or experiment.reports / "evidence.zip"
-    files, digest = write_bundle(experiment, path)
-    print(f"{path}: {files} files, {path.stat().st_size / 2**20:.1f} MiB, sha256 {digest}")
+    files, digest = write_bundle(experiment, path, args.small)
+    print(f"{path}: {files} files, sha256 {digest}")
     return 0
 
 

@@ -4,22 +4,29 @@ The archive holds results, configurations, logs, environments and the page, at t
 repository's root, so that the page's links work in it. It leaves out pictures, crops, checkpoints and
 weights: their hashes stand in the results. ``manifest-sha256.txt`` lists every other file with its checksum
 (BagIt's form); ``ro-crate-metadata.json`` describes them (RO-Crate 1.1).
+
+A small bundle is for keeping in a repository: without predictions, matches, timings, the rules' logs, PNGs
+and what the repository holds itself, and with every tenth step of each training's log. The page's links to
+what is left out are plain text in it.
 """
 
 import hashlib
 import json
 import mimetypes
+import os
+import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import mspn
 from mspn.config import CONFIG
 from mspn.errors import UserError
 from mspn.experiment import Experiment
-from mspn.files import atomic
+from mspn.files import atomic, sha256
 from mspn.paper import FIGURES
 from mspn.report.addresses import trainings_of
 from mspn.report.results import Results, collect
@@ -31,53 +38,117 @@ KINDS = {".json", ".jsonl", ".csv", ".tsv", ".npz", ".log", ".txt", ".md"}
 # once.
 LEFT_OUT = {"data", "crops", "checkpoints", "replicates"}
 PICTURES = {"stages.npz"}  # holds a crop
+NOT_SMALL = {"predictions.json", "matches.npz", "timing.jsonl"}
+LOG_STEP = 10  # of a small bundle
 FOUND_AT_ROOT = ("environment.yml", "requirements.lock", "pyproject.toml", "LICENSE", "CITATION.cff")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can tell
 
 
-def bundled_files(experiment: Experiment, archive: Path) -> list[Path]:
-    """The files of the bundle, relative to the repository's root, sorted; ``archive`` itself is left out."""
+def bundled_files(experiment: Experiment, small: bool = False) -> list[Path]:
+    """The files of the bundle, relative to the repository's root, sorted."""
     page = experiment.reports / "index.html"
     if not page.is_file():
         raise UserError(f"{page}: no such file; make the report first (mspn report make)")
+    left_out = LEFT_OUT | ({"logs", "benchmarks"} if small else set())
     found = {
         path
         for path in experiment.results.rglob("*")
         if path.is_file()
         and path.suffix in KINDS
         and path.name not in PICTURES
-        and path.relative_to(experiment.results).parts[0] not in LEFT_OUT
+        and path.relative_to(experiment.results).parts[0] not in left_out
     }
-    found |= {path for path in experiment.reports.rglob("*") if path.is_file() and path.suffix != ".zip"}
-    found |= {path for path in CONFIG.rglob("*") if path.is_file()}
-    found |= {path for path in (FIGURES, *map(Path, FOUND_AT_ROOT)) if path.is_file()}
-    found = {path for path in found if not any(part.startswith(".") for part in path.parts)}
-    return sorted(found - {archive}, key=lambda path: path.as_posix())
+    found |= {
+        path
+        for path in experiment.reports.rglob("*")
+        if path.is_file() and path.suffix not in ({".zip", ".png"} if small else {".zip"})
+    }
+    found |= {FIGURES}
+    if not small:
+        found |= {path for path in CONFIG.rglob("*") if path.is_file()}
+        found |= {path for path in map(Path, FOUND_AT_ROOT) if path.is_file()}
+    return sorted(
+        path
+        for path in found
+        if not any(part.startswith(".") for part in path.parts) and not (small and path.name in NOT_SMALL)
+    )
 
 
-def write_bundle(experiment: Experiment, archive: Path) -> tuple[int, str]:
-    """Write the archive; returns how many files it holds and its SHA-256. The same files give the same
-    bytes.
-    """
+def contents_of(experiment: Experiment, small: bool = False) -> dict[str, Path | bytes]:
+    """Name -> file or bytes of all that the bundle holds but its manifest, sorted."""
     results = collect(experiment)
     used = {name for e in results.evaluations.values() for name in trainings_of(e.address)}
     unused = {experiment.results / "trainings" / name for name in set(results.superseded) - used}
-    contents: dict[str, Path | bytes] = {
-        path.as_posix(): path for path in bundled_files(experiment, archive) if path.parent not in unused
-    }
+    paths = [path for path in bundled_files(experiment, small) if path.parent not in unused]
+    contents: dict[str, Path | bytes] = {path.as_posix(): path for path in paths}
+    if small:
+        page = experiment.reports / "index.html"
+        contents[page.as_posix()] = _without_dead_links(page, contents)
+        contents |= {path.as_posix(): _thinned(path) for path in paths if path.name == "log.jsonl"}
     contents[SCALE] = _json(experiment.scale.model_dump(mode="json"))
     contents[CRATE] = _json(crate(experiment, results, contents))
-    contents = dict(sorted(contents.items()))
-    manifest = []
-    with atomic(archive) as temporary:
+    return dict(sorted(contents.items()))
+
+
+def _without_dead_links(page: Path, contents: dict[str, Path | bytes]) -> bytes:
+    """The page with links to files that are not among the contents made plain text."""
+
+    def keep(link: re.Match[str]) -> str:
+        target = os.path.normpath(page.parent / unquote(link[1]))
+        return link[0] if Path(target).as_posix() in contents else link[2]
+
+    return re.sub(r'<a href="([^"#:]+)">([^<]*)</a>', keep, page.read_text(encoding="utf-8")).encode()
+
+
+def _thinned(log: Path) -> bytes:
+    """Every LOG_STEP-th line, and the last."""
+    lines = log.read_bytes().splitlines(keepends=True)
+    return b"".join(line for i, line in enumerate(lines) if i % LOG_STEP == 0 or i == len(lines) - 1)
+
+
+def write_bundle(experiment: Experiment, path: Path, small: bool = False) -> tuple[int, str]:
+    """Write a zip, or a folder where ``path`` does not end in ``.zip``; the same files give the same bytes.
+
+    Returns how many files it holds and the SHA-256 of the zip, or of the folder's manifest. Raises UserError
+    for a folder that holds something other than a former bundle.
+    """
+    contents = contents_of(experiment, small)
+    if path.suffix != ".zip":
+        _write_folder(path, contents)
+        return len(contents) + 1, sha256(path / MANIFEST)
+    with atomic(path) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-            for name, content in contents.items():
-                data = content if isinstance(content, bytes) else content.read_bytes()
-                manifest.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
+            for name, data in _with_manifest(contents):
                 file.writestr(_info(name), data)
-            file.writestr(_info(MANIFEST), "".join(manifest))
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        digest = sha256(temporary)
     return len(contents) + 1, digest
+
+
+def _with_manifest(contents: dict[str, Path | bytes]) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of each file, one at a time, and of the manifest at the end."""
+    manifest = []
+    for name, content in contents.items():
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        manifest.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
+        yield name, data
+    yield MANIFEST, "".join(manifest).encode()
+
+
+def _write_folder(folder: Path, contents: dict[str, Path | bytes]) -> None:
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise UserError(
+            f"{folder}: is there and holds no {MANIFEST}: not a former bundle; name another folder"
+        )
+    fresh, former = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
+    for path in (fresh, former):
+        shutil.rmtree(path, ignore_errors=True)
+    for name, data in _with_manifest(contents):
+        (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+        (fresh / name).write_bytes(data)
+    if folder.exists():
+        folder.rename(former)
+    fresh.rename(folder)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def _info(name: str) -> zipfile.ZipInfo:
