@@ -106,8 +106,7 @@ def slurm_profile(cluster: Cluster, account: str | None, gpus: int) -> str:
     if gpus > have:
         raise UserError(
             f"--gpus {gpus}: a node of partition {cluster.partition} has {have or 'no'} GPUs; choose "
-            "another partition, "
-            "or --gpus 0 to train on CPUs"
+            "another partition, or --gpus 0 to train on CPUs"
         )
     if account and not cluster.accounting:
         raise UserError(f"--account {account}: this cluster keeps no accounting; leave --account out")
@@ -186,8 +185,8 @@ def remarks(cluster: Cluster) -> list[str]:
         if cluster.min_job_age_s <= LONGEST_LOOK_S:
             lines.append(
                 f"squeue forgets a job after MinJobAge = {cluster.min_job_age_s} s, and the longest pause "
-                "between two looks is "
-                f"{LONGEST_LOOK_S} s: a job's end may be missed; ask for a longer MinJobAge."
+                f"between two looks is {LONGEST_LOOK_S} s: a job's end may be missed; ask for a longer "
+                "MinJobAge."
             )
     if cluster.select != "cons_tres" and cluster.gpus:
         lines.append(f"SelectType {cluster.select} does not know --gpus: GPUs are asked for by gres.")

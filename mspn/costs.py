@@ -140,8 +140,7 @@ def choose_speed(
     if gpu not in PEAKS:
         raise UserError(
             f"--gpu {gpu}: nothing measured in {bench}, and no peak rate known; run `mspn bench train "
-            "--json`, or choose "
-            f"one of {', '.join(PEAKS)}"
+            f"--json`, or choose one of {', '.join(PEAKS)}"
         )
     bf16 = any(recipe.precision == "bf16" for recipe in experiment.scale.recipes.values())
     peak = PEAKS[gpu]["bf16" if bf16 else "fp32"]

@@ -198,8 +198,7 @@ def check_workflow(logs: Path, state: Path = STATE) -> Check:
         check.warn(
             f"cluster jobs of this folder are queued or running: {', '.join(jobs)}",
             "leave them to the Snakemake that started them; if that one died, wait for them or scancel "
-            "them: a second "
-            "training of the same run refuses to start beside the first",
+            "them: a second training of the same run refuses to start beside the first",
         )
     unfinished = [] if running else incomplete_outputs(state)
     if unfinished:

@@ -20,15 +20,13 @@ CAUSES: tuple[tuple[str, str, str], ...] = (
         r"(CUDA out of memory|torch\.OutOfMemoryError|CUDNN_STATUS_ALLOC_FAILED)",
         "the GPU's memory was too small",
         "ask for more or larger GPUs (gpu, gpu_model) for rule {rule}: the batch is split over them, or "
-        "gathered in "
-        "smaller pieces; and see that nothing else runs on the GPU",
+        "gathered in smaller pieces; and see that nothing else runs on the GPU",
     ),
     (
         r"(DUE TO TIME LIMIT|\bTIMEOUT\b)",
         "the job reached its time limit",
         "run the same command again: a training goes on from its last checkpoint; or raise runtime "
-        "(minutes) of rule "
-        "{rule}, or retries, in the profile",
+        "(minutes) of rule {rule}, or retries, in the profile",
     ),
     (
         r"(stopped as asked, state saved|exitcode\s*: 75\b)",

@@ -37,8 +37,7 @@ def check_single(environment: Mapping[str, str]) -> None:
     if tasks > 1:
         raise UserError(
             f"the cluster started this job's command {tasks} times; it must start once, for it starts one "
-            "process per "
-            "GPU itself: remove tasks, tasks_per_gpu and mpi from the profile"
+            "process per GPU itself: remove tasks, tasks_per_gpu and mpi from the profile"
         )
 
 

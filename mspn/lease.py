@@ -80,8 +80,7 @@ def lease(count: int, devices: list[str], *, share: int = 1, wait_s: float | Non
     if count > len(devices):
         raise UserError(
             f"this job was promised {count} GPUs but sees {len(devices)} ({', '.join(devices) or 'none'}); "
-            "check gpu "
-            "of its rule in the profile, nvidia-smi -L on this node and CUDA_VISIBLE_DEVICES"
+            "check gpu of its rule in the profile, nvidia-smi -L on this node and CUDA_VISIBLE_DEVICES"
         )
     start, told = time.monotonic(), -60.0
     while True:

@@ -134,8 +134,7 @@ def _check_file(
 
     remedy = (
         f"put COCO results (image_id, category_id, bbox, score) with a box AP of {detector.box_ap} at "
-        f"{detector.path}, or "
-        f"change detectors.{name} in the scale's file"
+        f"{detector.path}, or change detectors.{name} in the scale's file"
     )
     if not detector.path.exists():
         check.wrong(f"{name}: {detector.path} is not there", remedy)

@@ -61,8 +61,8 @@ def flops_view(results: Results, book: Book) -> View:
     labels = ("Run", *(label for _, label, _, _ in columns), "Latency (ms)", "Verdict", "Reason")
     notes = (
         "The paper's convention: multiply-adds of convolutions on the inference path, divided by 2³⁰. "
-        "GMACs: fvcore's "
-        "own total. Latency: the narrowed network at this scale's input, the median of single crops.",
+        "GMACs: fvcore's own total. Latency: the narrowed network at this scale's input, the median of "
+        "single crops.",
     )
     return view("flops", "FLOPs and parameters at the paper's full size", labels, rows, *notes)
 
@@ -117,9 +117,8 @@ def evaluations_view(results: Results, book: Book) -> View:
         "All evaluations, protocol “paper”",
         labels,
         rows,
-        "Each seed for itself; intervals are over images (95 %, bootstrap). Stale: of another "
-        "configuration or other "
-        "code than the present one.",
+        "Each seed for itself; intervals are over images (95 %, bootstrap). Stale: of another configuration "
+        "or other code than the present one.",
     )
 
 
@@ -170,8 +169,7 @@ def protocols_view(results: Results, book: Book) -> View | None:
         labels,
         rows,
         "From “paper” to “shift-1” (as Simple Baseline and HRNet test) step by step: the steps add up to "
-        "the gap. The last "
-        "four columns: the change that each makes to the paper's protocol by itself.",
+        "the gap. The last four columns: the change that each makes to the paper's protocol by itself.",
     )
 
 

@@ -85,14 +85,11 @@ def make_report(experiment: Experiment, out: Path) -> Report:
 
 RULE = (
     "A claim “holds” if all its parts are true with a probability of at least 0.95 and each gain is at "
-    "least half the "
-    "printed one, and “holds in direction” if a gain is smaller than that; it is “contradicted” if a part "
-    "has a "
-    "probability of at most 0.05, and “within noise” otherwise. The probability is the share of draws, "
-    "over resampled "
-    "images (the same for every run) and the spread over seeds. “Small” means at most twice what the "
-    "paper prints. "
-    "Runs that are missing, or have a single seed, make it “not enough runs”."
+    "least half the printed one, and “holds in direction” if a gain is smaller than that; it is "
+    "“contradicted” if a part has a probability of at most 0.05, and “within noise” otherwise. The "
+    "probability is the share of draws, over resampled images (the same for every run) and the spread over "
+    "seeds. “Small” means at most twice what the paper prints. Runs that are missing, or have a single "
+    "seed, make it “not enough runs”."
 )  # fmt: skip
 
 

@@ -57,11 +57,9 @@ def figure_4(results: Results, folder: Path) -> Drawn:
         fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
         svg = style.save(fig, folder, name)
     caption = (
-        f"{evaluation.run}, seed {evaluation.seed}, on the validation person with the most visible "
-        "joints: each "
-        "stage's finest scale, the largest over joints. Green: annotated. Orange, dashed: predicted "
-        "(highest pixel). "
-        f"{scale_words(results).capitalize()}."
+        f"{evaluation.run}, seed {evaluation.seed}, on the validation person with the most visible joints: "
+        "each stage's finest scale, the largest over joints. Green: annotated. Orange, dashed: predicted "
+        f"(highest pixel). {scale_words(results).capitalize()}."
     )
     return Drawn(name, title, caption, svg)
 
@@ -138,10 +136,8 @@ def figure_5(results: Results, folder: Path) -> Drawn:
         svg = style.save(fig, folder, name)
     caption = (
         f"{evaluation.run}, seed {evaluation.seed}, boxes {evaluation.detector}: pictures evenly spaced "
-        "over the image "
-        "ids, not chosen by result; persons that score at least half of the picture's best. Left limbs "
-        "are blue, "
-        f"right ones orange, the rest white. {scale_words(results).capitalize()}."
+        "over the image ids, not chosen by result; persons that score at least half of the picture's best. "
+        f"Left limbs are blue, right ones orange, the rest white. {scale_words(results).capitalize()}."
     )
     return Drawn(name, title, caption, svg)
 
