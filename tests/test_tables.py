@@ -11,6 +11,8 @@ from mspn.errors import UserError
 from mspn.experiment import load_experiment
 from mspn.paper import FLOPS, load_figures
 from mspn.report.cells import Book, signed
+from mspn.report.claims import evaluate
+from mspn.report.claims_view import claim_context
 from mspn.report.draws import Draws
 from mspn.report.formats import to_csv, to_html, to_latex, to_markdown
 from mspn.report.results import collect, sampled_lines, seed_halfwidth
@@ -98,6 +100,11 @@ def test_true_boxes_can_stand_in_for_a_detector_but_not_where_detectors_are_comp
     assert draws.mean("mspn-4", "det-49.4") == draws.mean("mspn-4", "gt")
     assert not draws.compares((("mspn-4", "gt"), ("mspn-4", "det-49.4")))
     assert draws.compares((("mspn-4", "det-49.4"), ("mspn-2", "det-49.4")))
+    claims = {result.claim.number: result for result in evaluate(draws.results, load_figures(), draws)}
+    assert claims[3].parts[0].ours == draws.mean("mspn-2", "gt") - draws.mean("hourglass-2-wide", "gt")
+    assert claims[8].parts[1].ours is None  # true boxes against themselves
+    claim_context(claims[3], draws, book)
+    assert "mspn-2 on gt, seed 0" in {entry.label for entry in book.addresses["claim/3"].entries}
 
 
 def test_nothing_run_at_all_gives_tables_that_say_so(monkeypatch, tmp_path):

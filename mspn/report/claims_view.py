@@ -38,9 +38,9 @@ def _claim_address(result: ClaimResult, draws: Draws, book: Book) -> str:
     for run, what in dict.fromkeys(need for part in result.claim.parts for need in part.needs):
         if what == FLOPS:
             entries.append(Entry(f"{run}, FLOPs", "flops.csv", draws.results.flops_file))
-        for seed in draws.seeds(run, what) if what != FLOPS else ():
-            folder = draws.results.evaluations[run, what, seed].folder
-            entries.append(Entry(f"{run} on {what}, seed {seed}", "metrics.json", folder / "metrics.json"))
+        for found in draws.evaluations(run, what) if what != FLOPS else ():
+            name = f"{run} on {found.detector}, seed {found.seed}"
+            entries.append(Entry(name, "metrics.json", found.folder / "metrics.json"))
     entries = [entry for entry in entries if entry.link and entry.link.is_file()]
     printed = Entry("paper", "figures.tsv", FIGURES)
     return book.address(f"claim/{result.claim.number}", f"Claim {result.claim.number}", [*entries, printed])

@@ -14,7 +14,7 @@ import numpy as np
 
 from mspn.paper import FLOPS
 from mspn.report.replicates import replicates
-from mspn.report.results import Results
+from mspn.report.results import Evaluation, Results
 
 METRIC = "AP"
 
@@ -43,6 +43,11 @@ class Draws:
         estimate = self.results.estimate(run, self._boxes(detector), METRIC, self.protocol)
         return estimate.seeds if estimate else ()
 
+    def evaluations(self, run: str, detector: str) -> list[Evaluation]:
+        """The evaluations that the run's AP is the mean of, a seed each."""
+        boxes = self._boxes(detector)
+        return [self.results.evaluations[run, boxes, seed] for seed in self.seeds(run, detector)]
+
     def mean(self, run: str, what: str) -> float:
         """The mean AP over seeds, in percent; or the FLOPs."""
         if what == FLOPS:
@@ -56,20 +61,9 @@ class Draws:
         if what == FLOPS:
             return self.mean(run, what)
         if (run, what) not in self._cache:
-            seeds = self.seeds(run, what)
-            images = np.mean(
-                [
-                    replicates(
-                        self.results,
-                        self.results.evaluations[run, self._boxes(what), seed],
-                        self.protocol,
-                        self.size,
-                    )
-                    for seed in seeds
-                ],
-                axis=0,
-            )
-            self._cache[run, what] = images + self._training_noise(run, len(seeds))
+            found = self.evaluations(run, what)
+            images = [replicates(self.results, e, self.protocol, self.size) for e in found]
+            self._cache[run, what] = np.mean(images, axis=0) + self._training_noise(run, len(found))
         return self._cache[run, what]
 
     def _training_noise(self, run: str, seeds: int) -> np.ndarray:
