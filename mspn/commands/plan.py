@@ -78,6 +78,11 @@ def describe(plan: dict[str, Any]) -> str:
         f"GPU hours: {sum(hours.values()):,.1f} (training {hours['train']:,.1f}, evaluation "
         f"{hours['evaluate']:,.1f})",
     ]
+    if 0 < sum(hours.values()) < 1 and plan["speed"].startswith("assumed"):
+        lines.append(
+            "So little arithmetic that starting it takes longer: small networks need far more time than this. "
+            "Measure it: mspn bench train."
+        )
     if longest:
         lines.append(
             f"Longest training: {longest['training']}, {longest['hours']:,.1f} h on {plan['gpus_each']} GPUs"
