@@ -80,7 +80,7 @@ def describe(plan: dict[str, Any]) -> str:
     ]
     if 0 < sum(hours.values()) < 1 and plan["speed"].startswith("assumed"):
         lines.append(
-            "So little arithmetic that starting it takes longer: small networks need far more time than this. "
+            "So little arithmetic that starting it takes longer: small networks need far more than this. "
             "Measure it: mspn bench train."
         )
     if longest:
