@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from mspn.errors import UserError
-from mspn.metrics import bootstrap, coco, mpii, seeds
+from mspn.metrics import bootstrap, coco, mpii
 from tests.coco_cases import dataset, predictions
 
 
@@ -133,51 +133,9 @@ def test_interval_is_the_percentiles_without_nan():
     assert np.isnan(bootstrap.interval(np.array([np.nan]))).all()
 
 
-def test_estimate_adds_the_variance_of_images_and_of_seeds():
-    # Two seeds, 70 and 72: the mean's variance between seeds is 2 / 2 = 1. Images: standard deviation 2.
-    samples = np.array([[69.0, 71.0] * 500, [69.0, 71.0] * 500]) * 2
-    result = seeds.estimate([70, 72], samples)
-    assert result.value == 71 and result.seeds == 2
-    assert result.image_sd == pytest.approx(2, rel=1e-3) and result.seed_sd == pytest.approx(1)
-    # Welch and Satterthwaite: 5 squared / (1 squared / 1) = 25 degrees, where Student's 97.5 % is 2.0595.
-    assert result.degrees == pytest.approx(25, rel=1e-2)
-    assert result.high - 71 == pytest.approx(2.0595 * 5**0.5, rel=1e-3)
-    assert result.probability_above(71) == pytest.approx(0.5)
-
-
-def test_one_seed_knows_only_the_image_noise():
-    result = seeds.estimate([50], np.array([[49.0, 51.0] * 500]))
-    assert result.seeds == 1 and np.isnan(result.seed_sd)
-    assert result.high - 50 == pytest.approx(1.96, rel=1e-3)
-    assert result.probability_above(48) > 0.97
-
-
-def test_estimate_of_a_difference_pairs_images_and_adds_seeds():
-    common = np.random.default_rng(0).normal(0, 3, 1000)
-    a = np.stack([71 + common, 73 + common])
-    b = np.stack([70 + common, 70 + common, 70 + common])
-    result = seeds.estimate_difference([71, 73], a, [70, 70, 70], b)
-    assert result.value == pytest.approx(2) and result.image_sd == pytest.approx(0, abs=1e-9)
-    assert result.seed_sd == pytest.approx(1) and result.degrees == pytest.approx(1)
-    assert result.seeds == 2 and result.low < 0 < result.high  # one degree of freedom: far from sure
-    same = seeds.estimate_difference([70], b[:1], [70], b[:1])
-    assert same.low == same.high == 0 and same.probability_above(0) == 0
-
-
-def test_intervals_cover_the_true_value_about_as_often_as_they_say():
-    rng = np.random.default_rng(0)
-    covered = 0
-    for _ in range(400):
-        image, spread = rng.normal(0, 1), rng.normal(0, 0.7, 3)
-        samples = np.broadcast_to(rng.normal(0, 1, 400), (3, 400))
-        result = seeds.estimate((image + spread).tolist(), samples)
-        covered += result.low < 0 < result.high
-    assert 0.91 < covered / 400 < 0.99
-
-
 def test_the_report_can_use_it_without_torch_and_pycocotools():
     code = (
-        "import sys; from mspn.metrics import bootstrap, mpii, seeds; from mspn import protocols; "
+        "import sys; from mspn.metrics import bootstrap, mpii; from mspn import protocols; "
         "assert not {'torch', 'pycocotools'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

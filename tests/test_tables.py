@@ -5,7 +5,9 @@ something.
 import csv
 import io
 
+import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from mspn.errors import UserError
 from mspn.experiment import load_experiment
@@ -122,9 +124,14 @@ def test_the_mean_and_interval_over_seeds(madeup):
     assert estimate is not None and estimate.seeds == (0, 1)
     assert estimate.value == pytest.approx(rows.value.mean())
     images = (rows.value - rows.low).mean()
-    seeds = 12.706 * rows.value.std() / 2**0.5  # Student's 97.5 % point for one degree of freedom
+    every = m[(m.metric == "AP") & (m.protocol == "paper")].groupby(["run", "detector"]).value
+    freedom = (every.count() - 1).sum()
+    deviation = np.sqrt(((every.count() - 1) * every.var()).sum() / freedom)  # pooled over runs
+    assert results.spread("AP") == (pytest.approx(deviation), freedom) and freedom > 20
+    seeds = stdtrit(freedom, 0.975) * deviation / 2**0.5
     assert estimate.value - estimate.low == pytest.approx((images**2 + seeds**2) ** 0.5, rel=1e-4)
-    assert seed_halfwidth(rows.value.to_numpy()[:1]) == 0
+    assert seed_halfwidth(1.0, 1, 4) == pytest.approx(12.706 / 2, rel=1e-4)
+    assert seed_halfwidth(0.0, 0, 1) == 0
     assert results.estimate("mspn-2", "gt", "no such metric") is None
 
 

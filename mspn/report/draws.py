@@ -8,7 +8,6 @@ detectors.
 
 import math
 import zlib
-from functools import cached_property
 
 import numpy as np
 
@@ -74,16 +73,7 @@ class Draws:
         noise: np.ndarray = generator.standard_t(freedom, self.size)
         return noise * deviation / math.sqrt(seeds)
 
-    @cached_property
+    @property
     def spread(self) -> tuple[float, int]:
-        """The standard deviation of AP over seeds, pooled over runs and detectors, and its degrees of
-        freedom.
-        """
-        m = self.results.metrics
-        m = m[(m.metric == METRIC) & (m.protocol == self.protocol)]
-        squares, freedom = 0.0, 0
-        for _, group in m.groupby(["run", "detector"]):
-            values = group.value.to_numpy(float)
-            squares += float(((values - values.mean()) ** 2).sum())
-            freedom += len(values) - 1
-        return (math.sqrt(squares / freedom), freedom) if freedom else (0.0, 0)
+        """The standard deviation of AP over seeds and its degrees of freedom: `Results.spread`."""
+        return self.results.spread(METRIC, self.protocol)

@@ -126,15 +126,34 @@ class Results:
 
         Each seed's interval is over images (bootstrap). All seeds see the same images, so that averaging does
         not narrow it: the images' half widths are averaged, and the standard error of the seeds' mean, times
-        Student's 97.5 % point, is added in quadrature. One seed: the images' interval alone.
+        Student's 97.5 % point, is added in quadrature. The deviation over seeds is ``spread``'s, as two or
+        three seeds of one run would tell next to nothing. No run with two seeds: the images' interval alone.
         """
         rows = self._by_figure.get((run, detector, metric, protocol))
         if rows is None:
             return None
         seeds, values, low, high = rows
-        mean, spread = float(values.mean()), seed_halfwidth(values)
+        deviation, freedom = self.spread(metric, protocol)
+        mean, noise = float(values.mean()), seed_halfwidth(deviation, freedom, len(seeds))
         below, above = float((values - low).mean()), float((high - values).mean())
-        return Estimate(mean, mean - math.hypot(below, spread), mean + math.hypot(above, spread), seeds)
+        return Estimate(mean, mean - math.hypot(below, noise), mean + math.hypot(above, noise), seeds)
+
+    def spread(self, metric: str, protocol: str = "paper") -> tuple[float, int]:
+        """The standard deviation of a metric over seeds, pooled over runs and detectors, and its degrees of
+        freedom: 0 where no run has two seeds.
+        """
+        squares, freedom = self._squares.get((metric, protocol), (0.0, 0))
+        return (math.sqrt(squares / freedom), freedom) if freedom else (0.0, 0)
+
+    @cached_property
+    def _squares(self) -> dict[tuple[str, str], tuple[float, int]]:
+        """(metric, protocol) -> sum of squared deviations from the runs' means, and degrees of freedom."""
+        table: dict[tuple[str, str], tuple[float, int]] = {}
+        for (_, _, metric, protocol), (seeds, values, _, _) in self._by_figure.items():
+            squares, freedom = table.get((metric, protocol), (0.0, 0))
+            squares += float(((values - values.mean()) ** 2).sum())
+            table[metric, protocol] = (squares, freedom + len(seeds) - 1)
+        return table
 
     @cached_property
     def _by_figure(
@@ -151,11 +170,9 @@ class Results:
         return table  # type: ignore[return-value]
 
 
-def seed_halfwidth(values: np.ndarray) -> float:
-    """Half the 95 % interval of the mean over seeds (Student's t); 0 for a single seed."""
-    if len(values) < 2:
-        return 0.0
-    return float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values)))
+def seed_halfwidth(deviation: float, freedom: int, seeds: int) -> float:
+    """Half the 95 % interval of the mean over seeds (Student's t); 0 where the deviation is not known."""
+    return float(stdtrit(freedom, 0.975)) * deviation / math.sqrt(seeds) if freedom else 0.0
 
 
 def collect(experiment: Experiment) -> Results:
