@@ -1,0 +1,95 @@
+"""The results that the repository keeps: whole, of their configuration, and truly told in the README."""
+
+import csv
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mspn.experiment import load_experiment
+from mspn.report.bundle import SCALE, verify
+from mspn.tuning import best_rates
+
+REFERENCE = Path("results/reference")
+BENCH = REFERENCE / "bench-lite"
+REPORT = BENCH / "reports" / "bench-lite"
+
+
+Cells = list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def cells() -> Cells:
+    with (REPORT / "cells.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_bundle_is_as_packed():
+    findings = verify(BENCH)
+    assert findings.pop("files") > 100 and not any(findings.values())
+
+
+def test_every_run_was_measured_with_every_seed_by_one_clean_commit():
+    experiment = load_experiment("bench-lite")
+    scale = json.loads((BENCH / SCALE).read_text())
+    assert scale["name"] == "bench-lite" and scale["seeds"] == experiment.scale.seeds
+    for run, seed, detector in experiment.evaluations():
+        metrics = json.loads(
+            (BENCH / experiment.evaluation_folder(run, seed, detector) / "metrics.json").read_text()
+        )
+        assert metrics["address"]["dirty"] is False and metrics["address"]["device"]
+    records = [json.loads(path.read_text()) for path in (BENCH / "results").rglob("environment.json")]
+    assert len(records) == len(experiment.trainings())
+    assert len({record["commit"] for record in records}) == 1
+    assert not any(record["dirty"] for record in records)
+
+
+def test_the_difficulty_leaves_room_for_order(cells):
+    """One-stage MSPN between 40 and 70 AP, nothing above 90."""
+    ap = ours(cells)
+    assert 40 < ap["MSPN, 1 stage"] < 70
+    assert max(ap.values()) < 90
+
+
+def test_the_bench_uses_the_rates_that_its_search_found():
+    table = pd.read_csv(REFERENCE / "bench-lite-search.csv")
+    assert best_rates(table) == load_experiment("bench-lite").scale.lr
+    effort = table.groupby("family")[["lr", "iterations", "precision"]].apply(
+        lambda rows: sorted(map(tuple, rows.to_numpy()))
+    )
+    assert effort.iloc[0] == effort.iloc[1]
+
+
+def test_the_readme_tells_what_the_reference_run_measured(cells):
+    """Each AP of Tables 2 and 4 and each claim's verdict, as the report has them."""
+    readme = Path("README.md").read_text()
+    for line in [*networks(cells), *claims()]:
+        assert line in readme
+
+
+def networks(cells: Cells) -> list[str]:
+    """A line of Markdown for each AP of Tables 2 and 4: ours with its interval, and the paper's."""
+    texts: dict[str, dict[str, str]] = {}
+    for cell in cells:
+        if cell["place"] == "Table 2" and cell["column"] == "AP":
+            texts.setdefault(cell["row"], {})[cell["quantity"]] = cell["text"]
+        if cell["place"] == "Table 4" and cell["column"].endswith(" AP"):
+            name = f"{cell['column'].removesuffix(' AP')}, {cell['row']}"
+            texts.setdefault(name, {})[cell["quantity"]] = cell["text"]
+    return [
+        f"| {name} | {text['ours']} [{text['low']}, {text['high']}] | {text['paper']} |"
+        for name, text in texts.items()
+    ]
+
+
+def claims() -> list[str]:
+    """A line of Markdown for each claim and its verdict."""
+    found = json.loads((REPORT / "claims.json").read_text())
+    return [f"| {claim['claim']} | {claim['words']} | {claim['verdict']} |" for claim in found]
+
+
+def ours(cells: Cells) -> dict[str, float]:
+    """Row of Table 2 -> our AP."""
+    wanted = {"place": "Table 2", "column": "AP", "quantity": "ours"}
+    return {cell["row"]: float(cell["value"]) for cell in cells if wanted.items() <= cell.items()}
