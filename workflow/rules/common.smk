@@ -87,3 +87,11 @@ def report_inputs(wildcards):
         yield f"{EXPERIMENT.evaluation_folder(run, seed, detector)}/metrics.json"
     for run, seed in EXPERIMENT.trainings().values():
         yield f"{EXPERIMENT.training_folder(run, seed)}/environment.json"
+
+
+def search_inputs(wildcards):
+    """Every evaluation of the search, and the training's record behind it."""
+    for run, seed, detector in EXPERIMENT.evaluations():
+        yield f"{EXPERIMENT.evaluation_folder(run, seed, detector)}/metrics.json"
+        yield f"{EXPERIMENT.training_folder(run, seed)}/log.jsonl"
+        yield f"{EXPERIMENT.training_folder(run, seed)}/environment.json"
