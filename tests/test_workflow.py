@@ -48,6 +48,13 @@ def test_the_demo_graph_has_every_run_of_the_grid(tmp_path):
         assert f"{experiment.evaluation_folder(run, seed, detector)}/metrics.json" in text
 
 
+def test_a_scale_that_searches_ends_in_its_table_not_in_a_report(tmp_path):
+    result = snakemake(clone(tmp_path), "--dry-run", "--config", "scale=bench-lite-search")
+    assert result.returncode == 0, result.stdout + result.stderr
+    text = result.stdout + result.stderr
+    assert "results/bench-lite-search/search.csv" in text and "index.html" not in text
+
+
 @pytest.mark.parametrize(
     ("break_it", "arguments", "expected"),
     [
