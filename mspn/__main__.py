@@ -2,6 +2,6 @@
 
 import sys
 
-from mspn.cli import main
+from mspn.commands.cli import main
 
 sys.exit(main())

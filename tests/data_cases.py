@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mspn.data.persons import Persons, Picture
-from mspn.skeletons import COCO, MPII, Skeleton
+from mspn.data.skeletons import COCO, MPII, Skeleton
 
 
 def write_picture(path: Path, width: int, height: int, seed: int) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from mspn.experiment import Experiment, load_experiment
-from mspn.grid import Run
-from mspn.metrics import bootstrap
-from mspn.paper import Figures, load_figures
-from mspn.protocols import protocols_for
+from mspn.evaluation.metrics import bootstrap
+from mspn.evaluation.metrics.matches import save_matches
+from mspn.evaluation.protocols import protocols_for
+from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.grid import Run
+from mspn.experiment.paper import Figures, load_figures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MPII = ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mean", "AUC", "Head top")
@@ -132,7 +133,7 @@ def write_evaluation(experiment: Experiment, run: Run, seed: int, detector: str,
     members = [experiment.grid[member] for member in run.members] or [run]
     ids = [experiment.training_id(member, seed) for member in members]
     folder.mkdir(parents=True, exist_ok=True)
-    bootstrap.save_matches(folder / "matches.npz", matches)
+    save_matches(folder / "matches.npz", matches)
     write(folder / "predictions.json", predictions(seed))
     write(folder / "analysis.json", {})
     if not run.members and run.network.startswith("mspn-") and run.joint_set == "coco":
@@ -275,7 +276,7 @@ def shared_report(name: str, seeds: tuple[int, ...]) -> Path:
     """The same with its report made, at ``reports/{name}``, in a process that must not import torch."""
     root = shared(name, seeds)
     code = (
-        f"import sys; from mspn.cli import main; main(['report', 'make', '--scale', '{name}']);"
+        f"import sys; from mspn.commands.cli import main; main(['report', 'make', '--scale', '{name}']);"
         "sys.exit(any(name.split('.')[0] in ('torch', 'torchvision') for name in sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mspn.data.persons import Persons, Picture
-from mspn.metrics import analysis
-from mspn.skeletons import COCO, MPII
+from mspn.data.skeletons import COCO, MPII
+from mspn.evaluation.metrics import analysis
 
 K = COCO.joints.index
 KIND = analysis.KINDS.index

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from mspn.data.augment import DRAWS, RECIPES, augment, draw, recipe_for
-from mspn.skeletons import COCO, MPII, SKELETONS
+from mspn.data.augment import AUGMENTATIONS, DRAWS, augment, augmentation_for, draw
+from mspn.data.skeletons import COCO, MPII, SKELETONS
 
 # The protocol's numbers, written down a second time: enlarge w, h; extend w, h; half body above, probability,
 # factors; scale; rotation.
@@ -97,7 +97,13 @@ def test_a_sample_is_the_literal_one(recipe, joint_set, data):
         box, joints, width, skeleton, recipe, size, dict(zip(DRAWS, u, strict=True))
     )
     made_matrices, made_joints = augment(
-        box[None], joints[None], np.array([width]), skeleton, recipe_for(recipe, skeleton), size, u[None]
+        box[None],
+        joints[None],
+        np.array([width]),
+        skeleton,
+        augmentation_for(recipe, skeleton),
+        size,
+        u[None],
     )
     corners = np.array([[0, 0, 1], [500, 0, 1], [0, 400, 1.0]])
     mirrored = corners * (1, 1, 1)
@@ -120,7 +126,7 @@ def test_the_rules_of_half_body_at_their_limits():
             box = np.array([[100.0, 100, 200, 200]])
             size = (256, 192)
             matrices, _ = augment(
-                box, joints, np.array([640.0]), skeleton, recipe_for(recipe, skeleton), size, u
+                box, joints, np.array([640.0]), skeleton, augmentation_for(recipe, skeleton), size, u
             )
             centre_of_box = matrices[0] @ (200, 200, 1)
             assert np.allclose(centre_of_box, (96, 128)) == (count < enough)
@@ -150,6 +156,6 @@ def test_numbers_do_not_change_between_versions():
 def test_every_recipe_of_the_configuration_is_there():
     from typing import get_args
 
-    from mspn.config import Recipe
+    from mspn.experiment.config import Recipe
 
-    assert set(get_args(Recipe.model_fields["augmentation"].annotation)) == set(RECIPES)
+    assert set(get_args(Recipe.model_fields["augmentation"].annotation)) == set(AUGMENTATIONS)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from mspn.data.augment import augment, recipe_for
+from mspn.data.augment import augment, augmentation_for
 from mspn.data.batches import epoch_samples, evaluation_batches, normalise, trainable, training_batches
 from mspn.data.coco import read_coco
 from mspn.data.geometry import crop_matrices, test_crops
 from mspn.data.persons import Picture
 from mspn.data.pictures import read_picture
+from mspn.data.skeletons import MPII
 from mspn.errors import UserError
-from mspn.skeletons import MPII
 from tests.data_cases import make_persons
 
 SIZE = (64, 48)
@@ -78,7 +78,7 @@ def test_training_samples_are_decode_mirror_warp(persons):
     (batch,) = take(persons, 1, batch=28)
     rows, draws = epoch_samples(3, len(persons), np.arange(28))
     widths = np.array([persons.pictures[i].width for i in persons.image_ids[rows]])
-    recipe = recipe_for("released", persons.skeleton)
+    recipe = augmentation_for("released", persons.skeleton)
     matrices, _ = augment(
         persons.boxes[rows], persons.joints[rows], widths, persons.skeleton, recipe, SIZE, draws
     )

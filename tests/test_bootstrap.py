@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from mspn.errors import UserError
-from mspn.metrics import bootstrap, coco, mpii
+from mspn.evaluation.metrics import bootstrap, coco, mpii
+from mspn.evaluation.metrics.matches import load_matches, save_matches
+from mspn.evaluation.metrics.resampling import interval, resamples
 from tests.coco_cases import dataset, predictions
 
 
@@ -69,7 +71,7 @@ def test_replicates_are_the_figures_of_the_drawn_weights():
     rng = np.random.default_rng(5)
     data = dataset(rng, images=30)
     matches = bootstrap.pack(coco.evaluate(coco_of(data), predictions(rng, data)))
-    weights = bootstrap.resamples(30, seed=7, count=20)
+    weights = resamples(30, seed=7, count=20)
     assert (weights.sum(axis=1) == 30).all()
     expected = np.array([bootstrap.figures(matches, row) for row in weights])
     got = bootstrap.replicates(matches, seed=7, count=20)
@@ -78,7 +80,7 @@ def test_replicates_are_the_figures_of_the_drawn_weights():
 
 
 def test_more_replicates_begin_with_the_same_ones():
-    assert np.array_equal(bootstrap.resamples(9, 3, 50)[:20], bootstrap.resamples(9, 3, 20))
+    assert np.array_equal(resamples(9, 3, 50)[:20], resamples(9, 3, 20))
 
 
 def test_no_detections_and_no_persons():
@@ -97,45 +99,29 @@ def test_matches_survive_their_file(tmp_path):
     data = dataset(rng, images=10)
     matches = bootstrap.pack(coco.evaluate(coco_of(data), predictions(rng, data)))
     distances = mpii.Distances(np.arange(2), np.array([0, 1], np.int32), rng.random((2, 16)))
-    bootstrap.save_matches(tmp_path / "m.npz", {"paper": matches, "shift-1": matches, "other": distances})
-    loaded = bootstrap.load_matches(tmp_path / "m.npz")
+    save_matches(tmp_path / "m.npz", {"paper": matches, "shift-1": matches, "other": distances})
+    loaded = load_matches(tmp_path / "m.npz")
     assert list(loaded) == ["paper", "shift-1", "other"]
     for key, value in vars(matches).items():
         assert np.array_equal(getattr(loaded["shift-1"], key), value), key
     assert np.array_equal(loaded["other"].distances, distances.distances)
     (tmp_path / "m.npz").write_bytes((tmp_path / "m.npz").read_bytes()[:200])
     with pytest.raises(UserError, match=r"m\.npz: damaged"):
-        bootstrap.load_matches(tmp_path / "m.npz")
+        load_matches(tmp_path / "m.npz")
     with pytest.raises(UserError, match="no such file"):
-        bootstrap.load_matches(tmp_path / "none.npz")
-
-
-def test_paired_difference_is_narrower_than_the_noise_of_either():
-    rng = np.random.default_rng(1)
-    data = dataset(rng, images=60)
-    results = predictions(rng, data)
-    better = copy.deepcopy(results)
-    for result in better[::7]:
-        result["score"] *= 0.5
-    a, b = (bootstrap.pack(coco.evaluate(coco_of(data), r)) for r in (results, better))
-    value, samples = bootstrap.paired_difference(a, b, seed=0, count=200)
-    assert value[0] == bootstrap.figures(a)[0] - bootstrap.figures(b)[0]
-    assert samples[:, 0].std() < 0.7 * bootstrap.replicates(a, 0, 200)[:, 0].std()
-    assert not bootstrap.paired_difference(a, a, seed=0, count=20)[1].any()
-    other = bootstrap.Matches(**{**vars(b), "image_ids": b.image_ids + 1})
-    with pytest.raises(UserError, match="same images"):
-        bootstrap.paired_difference(a, other, seed=0, count=5)
+        load_matches(tmp_path / "none.npz")
 
 
 def test_interval_is_the_percentiles_without_nan():
     values = np.concatenate([np.arange(101.0), [np.nan]])
-    assert bootstrap.interval(values) == pytest.approx((2.5, 97.5))
-    assert np.isnan(bootstrap.interval(np.array([np.nan]))).all()
+    assert interval(values) == pytest.approx((2.5, 97.5))
+    assert np.isnan(interval(np.array([np.nan]))).all()
 
 
 def test_the_report_can_use_it_without_torch_and_pycocotools():
     code = (
-        "import sys; from mspn.metrics import bootstrap, mpii; from mspn import protocols; "
+        "import sys; from mspn.evaluation.metrics import bootstrap, mpii; "
+        "from mspn.evaluation import protocols; "
         "assert not {'torch', 'pycocotools'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

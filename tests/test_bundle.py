@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mspn.cli import main
+from mspn.commands.cli import main
 from mspn.errors import UserError
-from mspn.experiment import load_experiment
+from mspn.experiment.experiment import load_experiment
 from mspn.report.bundle import CRATE, MANIFEST, SCALE, verify, write_bundle
 from tests import report_tree
 

@@ -6,14 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mspn.checkpoints import (
+from mspn.errors import UserError
+from mspn.training.checkpoints import (
     checkpoint_steps,
     load_checkpoint,
     lock_folder,
     read_checkpoint,
     save_checkpoint,
 )
-from mspn.errors import UserError
 
 
 def state(step, identity="one"):
@@ -114,7 +114,7 @@ def test_one_process_at_a_time_and_leftovers_are_removed(tmp_path):
     with lock_folder(tmp_path):
         assert not leftover.exists()
         code = (
-            "import sys; from pathlib import Path; from mspn.checkpoints import lock_folder; "
+            "import sys; from pathlib import Path; from mspn.training.checkpoints import lock_folder; "
             "lock_folder(Path(sys.argv[1]))"
         )
         second = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)

@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from mspn.experiment import load_experiment
-from mspn.paper import FLOPS, load_figures
+from mspn.experiment.experiment import load_experiment
+from mspn.experiment.paper import FLOPS, load_figures
 from mspn.report.claim_parts import CLAIMS, Claim, Part
 from mspn.report.claims import VERDICTS, evaluate, paper_ask
 from mspn.report.draws import Draws

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mspn.cli import main
-from mspn.config import CocoData, SynthData
+from mspn.commands.cli import main
 from mspn.data.census import compare
 from mspn.data.coco import read_annotations, read_coco
 from mspn.data.load import join, load_split
 from mspn.errors import UserError
+from mspn.experiment.config import CocoData, SynthData
 from tests.data_cases import coco_annotation, write_coco
 
 MINI = Path(os.environ.get("MSPN_COCO_MINI") or Path(__file__).parents[2] / "shared/data/coco-mini")

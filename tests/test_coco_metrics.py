@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mspn.errors import UserError
-from mspn.metrics import coco
+from mspn.evaluation.metrics import coco
 from tests.coco_cases import dataset, predictions, write
 
 

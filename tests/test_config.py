@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mspn.config import CocoData, load_scale, parse_size
 from mspn.errors import UserError
+from mspn.experiment.config import CocoData, load_scale, parse_size
 
 SCALES = sorted(path.stem for path in Path("workflow/config/scales").glob("*.yaml"))
 

@@ -9,17 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mspn.cli import main
+from mspn.commands.cli import main
 from mspn.data import crops
-from mspn.data.augment import RECIPES, augment, recipe_for
+from mspn.data.augment import AUGMENTATIONS, augment, augmentation_for
 from mspn.data.batches import Pictures, training_batches
 from mspn.data.crops import SERVED, estimate, layout, make_store, plan_of, reach
 from mspn.data.geometry import invert, transform
 from mspn.data.load import join
 from mspn.data.persons import Picture
+from mspn.data.skeletons import COCO, MPII
 from mspn.data.store import DeviceStore, fits, join_stores, mean_difference, open_store, verify_store
 from mspn.errors import UserError
-from mspn.skeletons import COCO, MPII
 from tests.data_cases import make_persons
 
 SIZE = (64, 48)
@@ -68,7 +68,7 @@ def test_no_sample_shows_more_than_its_reach(tmp_path_factory, skeleton, data):
     name = data.draw(st.sampled_from(SERVED[skeleton.name]))
     seed = data.draw(st.integers(0, 1000))
     people = make_persons(tmp_path_factory.mktemp("p", numbered=True), 4, skeleton, seed)
-    recipe = recipe_for(name, skeleton)
+    recipe = augmentation_for(name, skeleton)
     draws = np.random.default_rng(seed).random((4, 8))
     draws[:, 2:7] = np.where(draws[:, 2:7] < 0.3, 0, np.where(draws[:, 2:7] > 0.7, 1 - 1e-9, draws[:, 2:7]))
     draws[:, 7] = 1  # mirroring moves nothing: the crop follows the person
@@ -83,7 +83,7 @@ def test_no_sample_shows_more_than_its_reach(tmp_path_factory, skeleton, data):
 
 
 def test_every_recipe_of_a_joint_set_is_served():
-    assert set().union(*SERVED.values()) == set(RECIPES)
+    assert set().union(*SERVED.values()) == set(AUGMENTATIONS)
 
 
 def test_small_and_far_boxes_cost_no_more_than_their_picture(persons):
@@ -228,7 +228,7 @@ def test_a_foreign_store_is_refused(persons, tmp_path, monkeypatch):
         open_store(tmp_path, persons.select(np.arange(3)), SIZE)
     with pytest.raises(UserError, match="made for other recipes"):
         open_store(tmp_path, persons, SIZE, "mpii")
-    monkeypatch.setitem(RECIPES, "paper", replace(RECIPES["paper"], rotation=90.0))
+    monkeypatch.setitem(AUGMENTATIONS, "paper", replace(AUGMENTATIONS["paper"], rotation=90.0))
     open_store(tmp_path, persons, SIZE, "released")
     with pytest.raises(UserError, match="made for other recipes"):
         open_store(tmp_path, persons, SIZE, "paper")
@@ -292,7 +292,7 @@ def test_the_verb(tmp_path, monkeypatch, capsys):
         "extends: demo\nname: tiny\nruns: [mspn-1]\ninputs: {256x192: 96x72}\ndatasets:\n"
         f"  coco: {{kind: coco, root: {root}, train: train, val: val}}\n"
     )
-    monkeypatch.setattr("mspn.experiment.Path", lambda *parts: tmp_path.joinpath(*parts))
+    monkeypatch.setattr("mspn.experiment.experiment.Path", lambda *parts: tmp_path.joinpath(*parts))
     call = ["crops", "--scale", str(scale), "--dataset", "coco"]
     folder = tmp_path / "results/tiny/crops/coco-96x72"
     assert main([*call, "--run", "mspn-1", "--estimate"]) == 0

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mspn.benchmarks.decode import reference
-from mspn.decode import decode, filter_taps, merge, person_scores, to_picture
-from mspn.skeletons import COCO
+from mspn.commands.benchmarks.decode import reference
+from mspn.data.skeletons import COCO
+from mspn.evaluation.decode import decode, filter_taps, merge, person_scores, to_picture
 
 # Crop to picture: the largest boxes of COCO's pictures enlarge heat map pixels about threefold.
 INPUT_PX_TO_PICTURE_PX = 640 / 192
@@ -93,7 +93,7 @@ def test_the_same_in_small_pieces(monkeypatch):
     rng = np.random.default_rng(4)
     maps = torch.from_numpy(rng.normal(20, 60, (3, 5, 25, 18)).astype(np.float32))
     whole = decode(maps, 5)
-    monkeypatch.setattr("mspn.decode._BLOCK", 4)
+    monkeypatch.setattr("mspn.evaluation.decode._BLOCK", 4)
     assert torch.equal(decode(maps, 5), whole)
 
 

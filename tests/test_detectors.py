@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mspn.cli import main
-from mspn.config import DetectionFile, SimulatedDetector, TrueBoxes
+from mspn.commands.cli import main
 from mspn.data import detectors
 from mspn.data.coco import read_annotations, read_coco
 from mspn.data.detectors import box_ap, calibrate, detect, read_detections, simulate
 from mspn.data.load import load_detections
 from mspn.errors import UserError
+from mspn.experiment.config import DetectionFile, SimulatedDetector, TrueBoxes
 from tests.data_cases import coco_annotation, write_coco
 
 
@@ -192,7 +192,7 @@ def test_detect_writes_boxes_and_their_measure(tmp_path, monkeypatch, capsys):
         "extends: demo\nname: tiny\nruns: [mspn-1]\ndatasets:\n"
         f"  coco: {{kind: coco, root: {root}, train: train, val: val}}\n"
     )
-    monkeypatch.setattr("mspn.experiment.Path", lambda *parts: tmp_path.joinpath(*parts))
+    monkeypatch.setattr("mspn.experiment.experiment.Path", lambda *parts: tmp_path.joinpath(*parts))
     assert main(["detect", "--scale", str(scale), "--detector", "gt"]) == 0
     folder = tmp_path / "results/tiny/boxes/coco"
     metrics = json.loads((folder / "gt.metrics.json").read_text())

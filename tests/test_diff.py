@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mspn.cli import main
+from mspn.commands.cli import main
 from mspn.errors import UserError
 from mspn.report.diff import Tolerances, compare, load_tolerances
 from tests import report_tree

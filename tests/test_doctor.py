@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from mspn import doctor, preflight
-from mspn.cli import main
-from mspn.cluster import Cluster
-from mspn.doctor import Site
-from mspn.experiment import Experiment, load_experiment
-from mspn.findings import Check
+from mspn.cluster import doctor, preflight
+from mspn.cluster.doctor import Site
+from mspn.cluster.findings import Check
+from mspn.cluster.profiles import Cluster
+from mspn.commands.cli import main
+from mspn.experiment.experiment import Experiment, load_experiment
 
 JOINTS = [v for k in range(17) for v in (20 + k, 15 + 2 * k, 2)]
 SCALE = """

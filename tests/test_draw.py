@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mspn import draw
-from mspn.skeletons import COCO, MPII
+from mspn.data.skeletons import COCO, MPII
+from mspn.evaluation import draw
 
 
 @pytest.mark.parametrize("skeleton", [COCO, MPII])

@@ -10,23 +10,25 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
-from mspn import evaluate as module
-from mspn.cli import main
+from mspn.commands.cli import main
 from mspn.data.detectors import as_detections
 from mspn.data.geometry import crop_matrices, test_crops, transform
 from mspn.data.load import load_annotations, load_split
+from mspn.data.synth import make_dataset
 from mspn.errors import UserError
-from mspn.evaluate import evaluate, joints_of, load_run, predict
-from mspn.experiment import load_experiment
+from mspn.evaluation import evaluate as module
+from mspn.evaluation.evaluate import evaluate, joints_by_way, joints_of, load_run
+from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble
+from mspn.evaluation.metrics import bootstrap, coco, mpii
+from mspn.evaluation.metrics.matches import load_matches
+from mspn.evaluation.protocols import PROTOCOLS, protocols_for
+from mspn.experiment.experiment import load_experiment
+from mspn.experiment.grid import SUPERVISIONS
+from mspn.experiment.networks import network_spec
 from mspn.files import read_json, write_json
-from mspn.grid import SUPERVISIONS
-from mspn.inference import Ensemble, heat_maps, load_ensemble
-from mspn.metrics import bootstrap, coco, mpii
-from mspn.networks.table import build_network, network_spec
-from mspn.protocols import PROTOCOLS, protocols_for
-from mspn.synth import make_dataset
-from mspn.targets import make_targets
-from mspn.weights import save_weights
+from mspn.networks.build import build_network
+from mspn.networks.weights import save_weights
+from mspn.training.targets import make_targets
 
 CPU = torch.device("cpu")
 
@@ -119,7 +121,7 @@ def test_target_heat_maps_score_nearly_everything(experiment, here, monkeypatch,
     monkeypatch.setattr(module, "heat_maps", oracle(truth, size))
     ensemble = Ensemble([], [{"joint_set": dataset, "input_size": list(size)}], CPU)
     protocols = protocols_for(dataset)
-    joints = predict(ensemble, truth, list(protocols.values()), batch=4)
+    joints = joints_by_way(ensemble, truth, list(protocols.values()), batch=4)
     for name, protocol in protocols.items():
         found = joints[joints_of(protocol)]
         if dataset == "mpii":
@@ -157,7 +159,7 @@ def test_an_untrained_network_scores_about_nothing_and_writes_everything(experim
     with coco.quiet():
         truth = COCO(str(experiment.data_folder("coco") / "annotations/person_keypoints_val.json"))
     stats = coco.evaluate(truth, read_json(evaluated / "predictions.json")).stats
-    matches = bootstrap.load_matches(evaluated / "matches.npz")
+    matches = load_matches(evaluated / "matches.npz")
     assert list(matches) == list(PROTOCOLS)
     assert bootstrap.figures(matches["paper"]).tolist() == list(stats)
     assert [value["paper", figure] for figure in coco.FIGURES if value["paper", figure] is not None] == [
@@ -182,7 +184,7 @@ def test_mpii_is_scored_by_pckh(experiment, here):
 
 
 def test_the_command_prints_the_paper_protocol(experiment, here, monkeypatch, capsys):
-    monkeypatch.setattr("mspn.experiment.load_experiment", lambda scale: experiment)
+    monkeypatch.setattr("mspn.experiment.experiment.load_experiment", lambda scale: experiment)
     arguments = ["--scale", "smoke", "--run", "mspn-2", "--detector", "gt", "--device", "cpu"]
     assert main(["evaluate", *arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mspn.failures import explain, explain_files
+from mspn.cluster.failures import explain, explain_files
 
 SLURM_LOG = ".snakemake/slurm_logs/rule_train/mspn-1-s0-0123456789/7.log"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mspn import fingerprint as module
+from mspn.experiment import fingerprint as module
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
-from mspn.cli import main
+from mspn.commands.cli import main
 from mspn.errors import UserError
-from mspn.flops import EXCEPTIONS, PUBLISHED, Cost, G, judge
-from mspn.grid import load_grid
-from mspn.macs import FvcoreRules, count_by_formula, count_by_fvcore, count_by_torch, measure
-from mspn.networks.table import NETWORKS, build_network, network_spec
-from mspn.paper import printed_gflops
+from mspn.experiment.grid import load_grid
+from mspn.experiment.networks import NETWORKS, network_spec
+from mspn.experiment.paper import printed_gflops
+from mspn.networks.build import build_network
+from mspn.networks.flops import EXCEPTIONS, PUBLISHED, Cost, G, judge
+from mspn.networks.macs import FvcoreRules, count_by_formula, count_by_fvcore, count_by_torch, measure
 
 # Convolutions of inference at 256x192 in multiply-adds / 2^30: worked out by hand from the layers' shapes
 # where the definition of the network is fixed, else as designed.

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mspn.cli import main
+from mspn.commands.cli import main
 from mspn.errors import UserError
-from mspn.imagenet import load_imagenet
-from mspn.import_checkpoint import import_checkpoint, read_checkpoint
-from mspn.networks.table import build_network
-from mspn.weights import load_network, load_weights
+from mspn.networks.build import build_network
+from mspn.networks.imagenet import load_imagenet
+from mspn.networks.import_checkpoint import import_checkpoint, read_foreign
+from mspn.networks.weights import load_network, load_weights
 
 # How many names two stages have in each layout, and the SHA-256 (16 digits) of their published names and
 # shapes: "name 1x2x3" a line, sorted, without batch norm's counters.
@@ -342,16 +342,16 @@ class NotTensors:
 def test_unreadable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "file.pth"
     with pytest.raises(UserError, match="no such checkpoint"):
-        read_checkpoint(file)
+        read_foreign(file)
     file.write_bytes(b"nonsense")
     with pytest.raises(UserError, match=str(file)):
-        read_checkpoint(file)
+        read_foreign(file)
     torch.save({"state_dict": {"a": NotTensors()}}, file)
     with pytest.raises(UserError, match="could run code"):
-        read_checkpoint(file)
+        read_foreign(file)
     torch.save({"epoch": 3}, file)
     with pytest.raises(UserError, match="not tensors: epoch"):
-        read_checkpoint(file)
+        read_foreign(file)
     torch.save({"model": {"conv1.weight": torch.ones(1)}}, file)
     assert main(["import-checkpoint", str(file), "--out", str(tmp_path / "out")]) == 2
     assert "neither the authors' release nor mmpose's" in capsys.readouterr().err

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mspn import lease
+from mspn.cluster import lease
+from mspn.cluster.launch import check_single, command, promised
 from mspn.errors import UserError
-from mspn.launch import check_single, command, promised
 
 TWO = ["GPU-aaaa", "GPU-bbbb"]
 
@@ -102,7 +102,8 @@ def test_a_killed_holder_frees_its_device_and_the_verb_keeps_the_lease_it_was_st
     """The launcher becomes the verb (here one that sleeps), and its death by SIGKILL frees the device."""
     environment = fake_nvidia_smi(tmp_path / "bin", gpus(1))
     code = (
-        "import pathlib, sys; from mspn import launch, lease; lease.FOLDER = pathlib.Path(sys.argv[1]);"
+        "import pathlib, sys; from mspn.cluster import launch, lease;"
+        "lease.FOLDER = pathlib.Path(sys.argv[1]);"
         "launch.command = lambda arguments, gpus: [sys.executable, '-c', 'import os, time;"
         ' print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True); time.sleep(60)\'];'
         "launch.launch([], 1, 1)"

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mspn.grid import SUPERVISIONS
-from mspn.losses import kernel_table, stage_losses
+from mspn.experiment.grid import SUPERVISIONS
+from mspn.training.losses import kernel_table, stage_losses
 
 
 def literal(heat_maps, targets, visibility, table):

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from mspn.cli import main
-from mspn.config import MpiiData, SynthData
+from mspn.commands.cli import main
 from mspn.data.load import load_split
 from mspn.data.mpii import read_mpii
 from mspn.errors import UserError
+from mspn.experiment.config import MpiiData, SynthData
 from tests.data_cases import write_picture
 
 EMPTY = np.zeros((0, 0))

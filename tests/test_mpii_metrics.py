@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from mspn.data.skeletons import MPII
 from mspn.errors import UserError
-from mspn.metrics import mpii
-from mspn.skeletons import MPII
+from mspn.evaluation.metrics import mpii
 
 
 def persons(count=1):

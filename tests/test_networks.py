@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from baselines.hourglass import hourglass
+from mspn.experiment.networks import NETWORKS
 from mspn.networks.blocks import channels, resize
+from mspn.networks.build import build_network
 from mspn.networks.mspn import MSPN, mspn
 from mspn.networks.resnet import Bottleneck
-from mspn.networks.table import NETWORKS, build_network
 from mspn.networks.xception import XCEPTIONS
 
 STAGES = {

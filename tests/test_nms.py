@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mspn.nms import oks_nms
-from mspn.skeletons import COCO
+from mspn.data.skeletons import COCO
+from mspn.evaluation.nms import oks_nms
 
 SIGMAS = np.array(COCO.sigmas)
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from mspn.config import load_scale
 from mspn.data.batches import Batch
-from mspn.grid import load_grid
-from mspn.hardware import Options, prepare
-from mspn.networks.table import build_network
-from mspn.optimisation import (
+from mspn.experiment.config import load_scale
+from mspn.experiment.grid import load_grid
+from mspn.networks.build import build_network
+from mspn.training.hardware import Options, prepare
+from mspn.training.optimisation import (
     PAPER,
     RELEASED,
     Adam,

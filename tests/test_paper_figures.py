@@ -3,8 +3,8 @@
 import pytest
 
 from mspn.errors import UserError
-from mspn.grid import load_grid
-from mspn.paper import FLOPS, load_figures
+from mspn.experiment.grid import load_grid
+from mspn.experiment.paper import FLOPS, load_figures
 
 FIGURES = load_figures()
 
@@ -147,7 +147,7 @@ def test_runs_and_detectors_are_those_of_the_grid():
 )
 def test_a_wrong_file_is_refused(tmp_path, old, new, words):
     path = tmp_path / "figures.tsv"
-    from mspn.paper import FIGURES as PATH
+    from mspn.experiment.paper import FIGURES as PATH
 
     path.write_text(PATH.read_text().replace(old, new, 1))
     with pytest.raises(UserError, match=words):

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mspn import costs, plan
-from mspn.cli import main
+from mspn.cluster import costs, plan
+from mspn.cluster.costs import Size, Speed, choose_speed, read_throughput
+from mspn.cluster.plan import Task, buy_tables, critical_path, gpu_tasks, wall_time
+from mspn.commands.cli import main
 from mspn.commands.plan import describe
-from mspn.costs import Size, Speed, choose_speed, read_throughput
 from mspn.errors import UserError
-from mspn.experiment import Experiment, load_experiment
-from mspn.plan import Task, buy_tables, critical_path, gpu_tasks, wall_time
+from mspn.experiment.experiment import Experiment, load_experiment
 
 GIGA = 2.0**30
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from mspn.cli import main
+from mspn.commands.cli import main
 from mspn.data.geometry import test_crops
 from mspn.errors import UserError
-from mspn.inference import Ensemble, load_ensemble
-from mspn.networks.table import build_network, network_spec
-from mspn.predict import find_pictures, predict_image, read_boxes, read_upright
-from mspn.weights import save_weights
+from mspn.evaluation.inference import Ensemble, load_ensemble
+from mspn.evaluation.predict import find_pictures, predict_image, read_boxes, read_upright
+from mspn.experiment.networks import network_spec
+from mspn.networks.build import build_network
+from mspn.networks.weights import save_weights
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,7 @@ def test_joints_come_back_into_the_boxes_place(monkeypatch):
         maps[:, :, 8, 6] = 200
         return maps, maps.flip(-1)
 
-    monkeypatch.setattr("mspn.predict.heat_maps", middle)
+    monkeypatch.setattr("mspn.evaluation.predict.heat_maps", middle)
     ensemble = Ensemble([], [{"joint_set": "coco", "input_size": [64, 48]}], torch.device("cpu"))
     boxes = np.array([[100.0, 50, 60, 80], [10, 10, 30, 40]])
     joints = predict_image(ensemble, np.zeros((300, 300, 3), np.uint8), boxes)

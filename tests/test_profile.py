@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mspn import cluster
-from mspn.cli import main
+from mspn.cluster import profiles
+from mspn.commands.cli import main
 from mspn.errors import UserError
 
 PROFILES = Path("workflow/profiles")
@@ -137,10 +137,10 @@ def test_where_there_is_no_slurm_it_says_so(tmp_path, capsys, monkeypatch):
 
 
 def test_another_profile_is_not_overwritten(tmp_path):
-    cluster.write_profile(tmp_path, "a")
-    cluster.write_profile(tmp_path, "a")
+    profiles.write_profile(tmp_path, "a")
+    profiles.write_profile(tmp_path, "a")
     with pytest.raises(UserError, match="differs"):
-        cluster.write_profile(tmp_path, "b")
+        profiles.write_profile(tmp_path, "b")
 
 
 def test_a_machines_profile_leases_each_gpu_once(tmp_path):
@@ -162,7 +162,7 @@ def test_a_machines_profile_leases_each_gpu_once(tmp_path):
     ],
 )
 def test_gpus_in_the_words_of_sinfo(gres, expected):
-    assert cluster.parse_gpus(gres) == expected
+    assert profiles.parse_gpus(gres) == expected
 
 
 @pytest.mark.parametrize(
@@ -170,4 +170,4 @@ def test_gpus_in_the_words_of_sinfo(gres, expected):
     [("infinite", None), ("30:00", 30), ("4:00:00", 240), ("1-00:00:00", 1440), ("2-12:30:00", 3630)],
 )
 def test_time_limits_in_the_words_of_sinfo(limit, minutes):
-    assert cluster.parse_minutes(limit) == minutes
+    assert profiles.parse_minutes(limit) == minutes

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from mspn.errors import UserError
-from mspn.protocols import PROTOCOLS, path, protocol, protocols_for, split_gap
+from mspn.evaluation.protocols import PROTOCOLS, path, protocol, protocols_for, split_gap
 
 
 def test_the_paper_protocol_is_what_the_paper_and_its_code_say():

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mspn.experiment import load_experiment
+from mspn.experiment.experiment import load_experiment
+from mspn.experiment.tuning import best_rates
 from mspn.report.bundle import SCALE, verify
-from mspn.tuning import best_rates
 
 REFERENCE = Path("results/reference")
 BENCH = REFERENCE / "bench-lite"

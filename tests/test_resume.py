@@ -10,8 +10,8 @@ import time
 import pytest
 from safetensors import safe_open
 
-from mspn.checkpoints import checkpoint_steps
-from mspn.weights import load_network, load_weights
+from mspn.networks.weights import load_network, load_weights
+from mspn.training.checkpoints import checkpoint_steps
 from tests import tiny_scale
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from mspn import submission
-from mspn.cli import main
+from mspn.commands.cli import main
 from mspn.errors import UserError
-from mspn.metrics import coco
-from mspn.networks.table import build_network, network_spec
-from mspn.weights import save_weights
+from mspn.evaluation import submission
+from mspn.evaluation.metrics import coco
+from mspn.experiment.networks import network_spec
+from mspn.networks.build import build_network
+from mspn.networks.weights import save_weights
 
 
 def coco_results(count=3):

@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO as CocoFile
 from pycocotools.cocoeval import COCOeval
 
-from mspn.cli import main
+from mspn.commands.cli import main
+from mspn.data.skeletons import COCO, MPII
+from mspn.data.synth import make_dataset, write
+from mspn.data.synth.body import draw_person
+from mspn.data.synth.canvas import PARTS_PER_PERSON, Canvas
+from mspn.data.synth.difficulty import DIFFICULTIES
+from mspn.data.synth.head import head_outline
+from mspn.data.synth.look import sample_look
+from mspn.data.synth.pose import ACTIVITIES, ANGLES, LIMITS, Body, camera, pose_figure, sample_angles
+from mspn.data.synth.scene import Scene, make_scene, stream
+from mspn.data.synth.statistics import largest_overlap, statistics_of
+from mspn.data.synth.things import THING
+from mspn.data.synth.truth import Truth, truth_of
 from mspn.errors import UserError
-from mspn.skeletons import COCO, MPII
-from mspn.synth import make_dataset, write
-from mspn.synth.body import draw_person
-from mspn.synth.canvas import PARTS_PER_PERSON, Canvas
-from mspn.synth.difficulty import DIFFICULTIES
-from mspn.synth.head import head_outline
-from mspn.synth.look import sample_look
-from mspn.synth.pose import ACTIVITIES, ANGLES, LIMITS, Body, camera, pose_figure, sample_angles
-from mspn.synth.scene import Scene, make_scene, stream
-from mspn.synth.statistics import largest_overlap, statistics_of
-from mspn.synth.things import THING
-from mspn.synth.truth import Truth, truth_of
 
 LEFT, RIGHT = COCO.joints.index("left_shoulder"), COCO.joints.index("right_shoulder")
 

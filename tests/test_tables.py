@@ -10,8 +10,8 @@ import pytest
 from scipy.special import stdtrit
 
 from mspn.errors import UserError
-from mspn.experiment import load_experiment
-from mspn.paper import FLOPS, load_figures
+from mspn.experiment.experiment import load_experiment
+from mspn.experiment.paper import FLOPS, load_figures
 from mspn.report.cells import Book, signed
 from mspn.report.claims import evaluate
 from mspn.report.claims_view import claim_context

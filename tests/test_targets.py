@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mspn.data.throughput import KERNELS as COMPARED
-from mspn.data.throughput import literal_targets
-from mspn.targets import make_targets
+from mspn.training.targets import make_targets
+from mspn.training.throughput import KERNELS as COMPARED
+from mspn.training.throughput import literal_targets
 
 KERNELS = (15, 11, 9, 7, 5)
 

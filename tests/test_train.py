@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from mspn.checkpoints import checkpoint_steps, read_checkpoint
-from mspn.config import Recipe
 from mspn.data.batches import Batch
 from mspn.errors import UserError
-from mspn.hardware import Options, Processes, checkpoint_gradients, micro_batches, prepare
-from mspn.memory import probe
-from mspn.networks.table import build_network
-from mspn.optimisation import Objective
-from mspn.train import Machine, Stop, Training, train
+from mspn.experiment.config import Recipe
+from mspn.networks.build import build_network
+from mspn.training.checkpoints import checkpoint_steps, read_checkpoint
+from mspn.training.hardware import Options, Processes, checkpoint_gradients, micro_batches, prepare
+from mspn.training.memory import probe
+from mspn.training.optimisation import Objective
+from mspn.training.train import Machine, Stop, Training, train
 
 CPU = torch.device("cpu")
 SIZE = (32, 24)
@@ -232,8 +232,8 @@ def test_gradient_checkpointing_changes_no_bit(name):
 def test_memory_probe_proposes_a_micro_batch_that_keeps_the_recipe(monkeypatch):
     network = build_network("mspn-1", width=0.0625)
     peaks = {2: 3 * 2**30, 4: 5 * 2**30}  # one fixed, one per sample
-    monkeypatch.setattr("mspn.memory.step_peak", lambda *arguments: peaks[arguments[-1]])
-    monkeypatch.setattr("mspn.memory.free_memory", lambda device: 10 * 2**30 / 0.9 + 1)
+    monkeypatch.setattr("mspn.training.memory.step_peak", lambda *arguments: peaks[arguments[-1]])
+    monkeypatch.setattr("mspn.training.memory.free_memory", lambda device: 10 * 2**30 / 0.9 + 1)
 
     def ask(micro_batch, micro):
         return probe(

@@ -5,14 +5,15 @@ import statistics
 import pytest
 import torch
 
-from mspn.cli import main
-from mspn.config import parse_size
+from mspn.commands.cli import main
+from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
-from mspn.experiment import Experiment, load_experiment
-from mspn.macs import count_by_formula
-from mspn.networks.table import construct, family, network_spec
-from mspn.skeletons import skeleton
-from mspn.tuning import best_rates, search_table
+from mspn.experiment.config import parse_size
+from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.networks import family, network_spec
+from mspn.experiment.tuning import best_rates, search_table
+from mspn.networks.build import construct
+from mspn.networks.macs import count_by_formula
 from tests import report_tree
 
 SEARCH = """

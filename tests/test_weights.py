@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from mspn.errors import UserError
 from mspn.networks.mspn import mspn
-from mspn.weights import load_network, load_weights, save_weights, tensor_hash
+from mspn.networks.weights import load_network, load_weights, save_weights, tensor_hash
 
 KEYWORDS: dict[str, Any] = {"stages": 1, "down": "resnet18", "joints": 3, "scales": 1, "width": 0.0625}
 DEFAULTS = {"aggregate": True, "stride_on": "1x1", "conv_bias": False, "rgb_input": False}

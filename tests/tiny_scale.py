@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mspn.config import CONFIG
+from mspn.experiment.config import CONFIG
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

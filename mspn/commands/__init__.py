@@ -1,1 +1,1 @@
-"""One module per verb of the command line; see ``mspn.cli`` for what each must hold."""
+"""One module per verb of the command line; see ``mspn.commands.cli`` for what each must hold."""

@@ -2,12 +2,12 @@
 
 import argparse
 
-from mspn import benchmarks
-from mspn.cli import add_verbs
+from mspn.commands import benchmarks
+from mspn.commands.cli import add_verbs
 
 HELP = "measure throughput on this machine"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One sub-command per subject of ``mspn.benchmarks``."""
+    """One sub-command per subject of ``mspn.commands.benchmarks``."""
     add_verbs(parser, benchmarks, "subject")

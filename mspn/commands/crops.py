@@ -36,12 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make, estimate or verify the store."""
-    from mspn.config import parse_size
     from mspn.data.crops import OVERSAMPLING, SERVED, estimate, layout, make_store
     from mspn.data.load import load_split
     from mspn.data.store import mean_difference, open_store, verify_store
     from mspn.errors import UserError
-    from mspn.experiment import load_experiment
+    from mspn.experiment.config import parse_size
+    from mspn.experiment.experiment import load_experiment
     from mspn.files import write_json
 
     experiment = load_experiment(args.scale)

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check and print; 1 when an error was found."""
-    from mspn.doctor import as_json, examine
+    from mspn.cluster.doctor import as_json, examine
 
     checks = examine(args.scale, args.profile)
     if args.json:

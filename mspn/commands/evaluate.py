@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from mspn.environment import pick_device
-    from mspn.evaluate import MAIN, evaluate
-    from mspn.experiment import load_experiment
+    from mspn.evaluation.evaluate import MAIN, evaluate
+    from mspn.experiment.experiment import load_experiment
     from mspn.files import read_json
+    from mspn.training.hardware import pick_device
 
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from mspn.errors import UserError
+    from mspn.experiment.grid import GRID, load_grid
+    from mspn.experiment.paper import FIGURES, printed_gflops
     from mspn.files import write_json, write_text
-    from mspn.flops import compare
-    from mspn.grid import GRID, load_grid
-    from mspn.paper import FIGURES, printed_gflops
+    from mspn.networks.flops import compare
 
     grid = load_grid(args.grid or GRID)
     unknown = [name for name in args.runs if name not in grid]

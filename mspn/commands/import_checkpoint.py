@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     """Import and say what was done."""
     import json
 
-    from mspn.config import parse_size
     from mspn.errors import UserError
-    from mspn.import_checkpoint import import_checkpoint
+    from mspn.experiment.config import parse_size
+    from mspn.networks.import_checkpoint import import_checkpoint
 
     try:
         size = parse_size(args.input) if args.input else None

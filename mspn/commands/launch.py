@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, lease, and become the verb."""
+    from mspn.cluster.launch import launch, promised
     from mspn.errors import UserError
-    from mspn.launch import launch, promised
 
     words = args.words[1:] if args.words[:1] == ["--"] else args.words
     if not words:

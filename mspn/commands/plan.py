@@ -18,7 +18,7 @@ HELP = "jobs, GPU hours, wall time and disk of a scale, before they are spent"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The scale, the machine, and the budget."""
-    from mspn.costs import PEAKS, SHARE, THROUGHPUT
+    from mspn.cluster.costs import PEAKS, SHARE, THROUGHPUT
 
     add = parser.add_argument
     add("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     """Plan and print."""
     import json
 
-    from mspn.experiment import load_experiment
-    from mspn.plan import make_plan
+    from mspn.cluster.plan import make_plan
+    from mspn.experiment.experiment import load_experiment
 
     plan = make_plan(
         load_experiment(args.scale),

@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
     import json
     import sys
 
-    from mspn.environment import pick_device
-    from mspn.inference import load_ensemble
-    from mspn.predict import find_pictures, predict_pictures, read_boxes
+    from mspn.evaluation.inference import load_ensemble
+    from mspn.evaluation.predict import find_pictures, predict_pictures, read_boxes
+    from mspn.training.hardware import pick_device
 
     ensemble = load_ensemble(args.checkpoint, pick_device(args.device))
     pictures = find_pictures(args.images)

@@ -27,18 +27,18 @@ def run(args: argparse.Namespace) -> int:
     """Ask, write, and say how to use it."""
     import os
 
-    from mspn import cluster
-    from mspn.lease import list_devices
+    from mspn.cluster import profiles
+    from mspn.cluster.lease import list_devices
 
     if args.local:
         gpus = len(list_devices()) if args.gpus is None else args.gpus
-        text = cluster.local_profile(gpus, os.cpu_count() or 1)
+        text = profiles.local_profile(gpus, os.cpu_count() or 1)
     else:
-        found = cluster.ask_cluster(args.partition)
+        found = profiles.ask_cluster(args.partition)
         gpus = min(1, sum(found.gpus.values())) if args.gpus is None else args.gpus
-        text = cluster.slurm_profile(found, args.account, gpus)
-        print(f"{found.partition}: {cluster.describe(found)}")
-        print(*cluster.remarks(found), sep="\n", end="\n" if cluster.remarks(found) else "")
-    path = cluster.write_profile(args.out, text)
+        text = profiles.slurm_profile(found, args.account, gpus)
+        print(f"{found.partition}: {profiles.describe(found)}")
+        print(*profiles.remarks(found), sep="\n", end="\n" if profiles.remarks(found) else "")
+    path = profiles.write_profile(args.out, text)
     print(f"wrote {path}; use it with: snakemake --workflow-profile {args.out} --config scale=paper")
     return 0

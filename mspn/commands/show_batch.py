@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw the sheet."""
     from mspn.data.load import join, load_training
-    from mspn.data.sheet import draw_sheet
     from mspn.errors import UserError
-    from mspn.experiment import load_experiment
+    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.grid import SUPERVISIONS
     from mspn.files import atomic
-    from mspn.grid import SUPERVISIONS
+    from mspn.training.batch_picture import draw_sheet
 
     if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"--out {args.out}: a name that ends in .png or .jpg")

@@ -34,14 +34,14 @@ def run(args: argparse.Namespace) -> int:
     """Predict by the paper's protocol, check, write, and print the path."""
     import numpy as np
 
-    from mspn import submission
     from mspn.data.persons import Persons
-    from mspn.environment import pick_device
     from mspn.errors import UserError
-    from mspn.evaluate import joints_of, predict
-    from mspn.inference import load_ensemble
-    from mspn.metrics import coco
-    from mspn.protocols import protocol
+    from mspn.evaluation import submission
+    from mspn.evaluation.evaluate import joints_by_way, joints_of
+    from mspn.evaluation.inference import load_ensemble
+    from mspn.evaluation.metrics import coco
+    from mspn.evaluation.protocols import protocol
+    from mspn.training.hardware import pick_device
 
     mpii = args.server == submission.MPII_SERVER
     needed = ("annotations",) if mpii else ("image_info", "boxes")
@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     paper = protocol("paper")
 
     def joints_on(boxes: Persons) -> np.ndarray:
-        return predict(ensemble, boxes, [paper], batch=args.batch, workers=args.workers)[joints_of(paper)]
+        return joints_by_way(ensemble, boxes, [paper], batch=args.batch, workers=args.workers)[
+            joints_of(paper)
+        ]
 
     if mpii:
         test = submission.read_mpii_test(args.annotations, args.images)

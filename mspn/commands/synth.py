@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make, describe, draw."""
-    from mspn.synth.statistics import describe, statistics_of
+    from mspn.data.synth.statistics import describe, statistics_of
 
     root = args.statistics or _make(args)
     statistics = statistics_of(root)
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         write_json(root / "dataset.json", statistics)
     print(json.dumps(statistics, indent=1) if args.json else describe(statistics))
     if args.sheet:
-        from mspn.synth.sheet import write_sheet
+        from mspn.data.synth.contact_sheet import write_sheet
 
         write_sheet(root, args.sheet)
     return 0
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _make(args: argparse.Namespace) -> Path:
     """Make the data set and return its folder."""
-    from mspn.synth import make_dataset
+    from mspn.data.synth import make_dataset
 
     given = {key: getattr(args, key) for key in _OWN if getattr(args, key) is not None}
     if args.scale and given:
@@ -85,8 +85,8 @@ def _make(args: argparse.Namespace) -> Path:
 
 
 def _from_scale(scale: str, dataset: str) -> tuple[Path, dict[str, Any]]:
-    from mspn.config import SynthData
-    from mspn.experiment import load_experiment
+    from mspn.experiment.config import SynthData
+    from mspn.experiment.experiment import load_experiment
 
     experiment = load_experiment(scale)
     data = {str(name): value for name, value in experiment.scale.datasets.items()}.get(dataset)

@@ -23,18 +23,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
-from mspn.experiment import Experiment, load_experiment
+from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.files import atomic, write_json
-from mspn.grid import SUPERVISIONS, Run
-from mspn.skeletons import skeleton
 
 if TYPE_CHECKING:
     import torch
 
     from mspn.data.batches import Source
     from mspn.data.persons import Persons
-    from mspn.train import Machine
+    from mspn.training.train import Machine
 
 HELP = "train one run with one seed, or go on with it"
 
@@ -93,9 +93,9 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
 
 def machine_from(args: argparse.Namespace) -> "Machine":
     """What the options say about the machine; UserError where it lacks what they ask for."""
-    from mspn.environment import describe, describe_device, pick_device
-    from mspn.hardware import Options, Processes
-    from mspn.train import Machine
+    from mspn.experiment.provenance import describe
+    from mspn.training.hardware import Options, Processes, describe_device, pick_device
+    from mspn.training.train import Machine
 
     processes = Processes.from_environment()
     device = pick_device(args.device, processes.local_rank)
@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     if not chosen.network:
         raise UserError(f"run {chosen.run!r} is an ensemble of {', '.join(chosen.members)}: train those")
 
-    from mspn.train import REQUEUE, Stop
+    from mspn.training.train import REQUEUE, Stop
 
     stop = Stop()
     with stop.on_signals():
@@ -161,10 +161,10 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
     import torch
 
     from mspn.data.batches import training_batches
-    from mspn.hardware import joined, micro_batches, prepare, set_up
-    from mspn.memory import probe
-    from mspn.optimisation import Objective, starting_network
-    from mspn.train import Training, train
+    from mspn.training.hardware import joined, micro_batches, prepare, set_up
+    from mspn.training.memory import probe
+    from mspn.training.optimisation import Objective, starting_network
+    from mspn.training.train import Training, train
 
     machine = machine_from(args)
     processes, recipe = machine.processes, experiment.recipe(run)
@@ -173,7 +173,7 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
     network = starting_network(run, experiment.scale.width, seed)
     origin = "trained from scratch"
     if experiment.scale.pretrained is not None:
-        from mspn.imagenet import load_imagenet
+        from mspn.networks.imagenet import load_imagenet
 
         origin = load_imagenet(network, experiment.scale.pretrained)
     _, earlier, last = SUPERVISIONS[run.supervision]
@@ -224,9 +224,9 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
 
 def write_results(experiment: Experiment, run: Run, seed: int, weights: dict[str, Any], origin: str) -> None:
     """Fill the training's folder: weights last, so that they stand for a whole result."""
-    from mspn.journal import LOG, TIMING, read_attempts
-    from mspn.networks.table import network_spec
-    from mspn.weights import save_weights
+    from mspn.experiment.networks import network_spec
+    from mspn.networks.weights import save_weights
+    from mspn.training.journal import LOG, TIMING, read_attempts
 
     folder, live = experiment.training_folder(run, seed), experiment.checkpoint_folder(run, seed)
     identity, recipe = experiment.identity(run, seed), experiment.recipe(run)

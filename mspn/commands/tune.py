@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table and the best rates; write the table."""
-    from mspn.experiment import load_experiment
+    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.tuning import best_rates, search_table
     from mspn.files import write_text
-    from mspn.tuning import best_rates, search_table
 
     table = search_table(load_experiment(args.scale))
     if args.out:

@@ -17,7 +17,7 @@ from mspn.data.geometry import (
     mirror_matrices,
     transform,
 )
-from mspn.skeletons import Skeleton
+from mspn.data.skeletons import Skeleton
 
 # A sample's uniform numbers in [0, 1), in this order.
 DRAWS = ("extend_w", "extend_h", "half_body", "upper", "scale", "rotate", "angle", "flip")
@@ -26,7 +26,7 @@ _MIN_HALF_JOINTS = 3
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Augmentation:
     """The numbers of an augmentation; lengths are factors of the box, angles degrees."""
 
     enlarge: tuple[float, float]  # the box's width, height times this,
@@ -44,9 +44,9 @@ class Recipe:
 # The probability that a standard normal number is below 0.5, as the released code draws the upper half.
 _NORMAL_BELOW_HALF = 0.6914624612740131
 
-RECIPES = {
+AUGMENTATIONS = {
     # The released code.
-    "released": Recipe(
+    "released": Augmentation(
         enlarge=(1.05, 1.05), extend=(0.6, 0.8), half_body_above=3, half_body_probability=0.3,
         upper_probability=_NORMAL_BELOW_HALF, half_body_extend=(0.6, 0.8), scale=(0.8 * 0.75, 0.8 * 1.25),
         rotate_probability=0.5, rotation=45.0, flip_probability=0.5,
@@ -54,19 +54,19 @@ RECIPES = {
     # The paper, section 4.2: half body above eight joints with equal probability of the halves, scale 0.7 to
     # 1.35 (read as a factor of the crop's side), rotation up to 45 degrees. Where it is silent, as on the
     # probabilities of half body, rotation and flip and on the box's margin, the released code.
-    "paper": Recipe(
+    "paper": Augmentation(
         enlarge=(1.05, 1.05), extend=(0.6, 0.8), half_body_above=8, half_body_probability=0.3,
         upper_probability=0.5, half_body_extend=(0.6, 0.8), scale=(0.7, 1.35),
         rotate_probability=0.5, rotation=45.0, flip_probability=0.5,
     ),
     # The released code's MPII: ``Persons.boxes`` is already the square that it crops.
-    "mpii": Recipe(
+    "mpii": Augmentation(
         enlarge=(1.0, 1.0), extend=(0.0, 0.0), half_body_above=8, half_body_probability=0.5,
         upper_probability=_NORMAL_BELOW_HALF, half_body_extend=(0.6, 0.6), scale=(0.75, 1.25),
         rotate_probability=0.5, rotation=60.0, flip_probability=0.5,
     ),
     # No chance at all, the crop that is tested on: for trying whether a network can fit its training persons.
-    "none": Recipe(
+    "none": Augmentation(
         enlarge=TEST_ENLARGEMENT, extend=(0.0, 0.0), half_body_above=99, half_body_probability=0.0,
         upper_probability=0.5, half_body_extend=(0.0, 0.0), scale=(1.0, 1.0),
         rotate_probability=0.0, rotation=0.0, flip_probability=0.0,
@@ -74,9 +74,9 @@ RECIPES = {
 }  # fmt: skip
 
 
-def recipe_for(name: str, skeleton: Skeleton) -> Recipe:
+def augmentation_for(name: str, skeleton: Skeleton) -> Augmentation:
     """The recipe of that name for a joint set: MPII's boxes are its protocol's squares, never enlarged."""
-    recipe = RECIPES[name]
+    recipe = AUGMENTATIONS[name]
     return replace(recipe, enlarge=(1.0, 1.0)) if skeleton.name == "mpii" else recipe
 
 
@@ -91,7 +91,7 @@ def draw(seed: int, epoch: int, samples: int) -> np.ndarray:
 
 
 def half_bodies(
-    joints: np.ndarray, skeleton: Skeleton, recipe: Recipe, draws: np.ndarray
+    joints: np.ndarray, skeleton: Skeleton, recipe: Augmentation, draws: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Who is cropped to a half of the body, (N,) bool, and the chosen half's joints' boxes (N, 4).
 
@@ -122,7 +122,7 @@ def augmented_crops(
     boxes: np.ndarray,
     joints: np.ndarray,
     skeleton: Skeleton,
-    recipe: Recipe,
+    recipe: Augmentation,
     input_size: tuple[int, int],
     draws: np.ndarray,
 ) -> np.ndarray:
@@ -141,7 +141,7 @@ def augment(
     joints: np.ndarray,
     widths: np.ndarray,
     skeleton: Skeleton,
-    recipe: Recipe,
+    recipe: Augmentation,
     input_size: tuple[int, int],
     draws: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:

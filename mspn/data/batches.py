@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from mspn.data.augment import augment, draw, recipe_for
+from mspn.data.augment import augment, augmentation_for, draw
 from mspn.data.geometry import crop_matrices, test_crops
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons
@@ -120,7 +120,7 @@ def training_batches(
     ``batch`` samples from position (s x world + r) x batch on; ``start`` is the first step, counted in
     these batches (micro-batches where gradients are accumulated), so that going on from step s needs
     nothing else. A global batch holds the same samples however it is split: batch x world x accumulation is
-    what counts. ``augmentation`` names a recipe of ``mspn.data.augment.RECIPES``. ``store`` is a crop store
+    what counts. ``augmentation`` is one of ``mspn.data.augment.AUGMENTATIONS``. ``store`` is a crop store
     in memory or on a device, where the images then are; without one, pictures are decoded (the exact path).
     ``workers`` threads make batches ahead; 0 makes them in the caller's. Neither changes a sample. OpenCV's
     own threads are switched off.
@@ -129,7 +129,7 @@ def training_batches(
         raise UserError(f"{persons.name}: no person to train on")
     cv2.setNumThreads(1)
     persons = trainable(persons)
-    recipe = recipe_for(augmentation, persons.skeleton)
+    recipe = augmentation_for(augmentation, persons.skeleton)
     source = Pictures(persons) if store is None else store
     widths = np.array([persons.pictures[i].width for i in persons.image_ids.tolist()], float)
     samples = len(persons)

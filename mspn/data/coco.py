@@ -15,9 +15,9 @@ import numpy as np
 
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons, Picture
+from mspn.data.skeletons import COCO
 from mspn.errors import UserError
 from mspn.files import read_json
-from mspn.skeletons import COCO
 
 PERSON = 1  # the category's id
 # The released code means to leave this image out (it compares a string to an int); the protocol does.

@@ -23,14 +23,14 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from mspn.data.augment import Recipe, joint_boxes, recipe_for
+from mspn.data.augment import Augmentation, augmentation_for, joint_boxes
 from mspn.data.batches import trainable
 from mspn.data.geometry import box_centres, fit_aspect
 from mspn.data.persons import Persons
 from mspn.data.pictures import read_picture
 from mspn.errors import UserError
+from mspn.experiment.fingerprint import fingerprint
 from mspn.files import atomic, read_json, sha256, write_json
-from mspn.fingerprint import fingerprint
 
 Form = Literal["raw", "jpeg"]
 
@@ -59,34 +59,36 @@ class Layout:
         return 3 * self.sizes.prod(axis=1)
 
 
-def reach(persons: Persons, recipe: Recipe, input_size: tuple[int, int]) -> np.ndarray:
+def reach(persons: Persons, augmentation: Augmentation, input_size: tuple[int, int]) -> np.ndarray:
     """(N, 4) float: left, top, right, bottom of all that a recipe's samples of a person can show."""
     labelled = np.asarray(persons.joints[:, :, 2] > 0)
     in_upper = np.isin(np.arange(labelled.shape[1]), persons.skeleton.upper_body)
-    whole = np.array(recipe.enlarge) * (1 + np.array(recipe.extend))
-    spans = [_span(persons.boxes, whole, recipe, input_size)]
+    whole = np.array(augmentation.enlarge) * (1 + np.array(augmentation.extend))
+    spans = [_span(persons.boxes, whole, augmentation, input_size)]
     for half in (in_upper, ~in_upper):
         boxes, count = joint_boxes(persons.joints, labelled & half)
-        span = _span(boxes, 1 + np.array(recipe.half_body_extend), recipe, input_size)
-        can = (labelled.sum(1) > recipe.half_body_above) & (count >= 3) & (boxes[:, 2:].max(1) > 0)
+        span = _span(boxes, 1 + np.array(augmentation.half_body_extend), augmentation, input_size)
+        can = (labelled.sum(1) > augmentation.half_body_above) & (count >= 3) & (boxes[:, 2:].max(1) > 0)
         spans.append(np.where(can[:, None], span, spans[0]))
     low, high = np.stack(spans)[:, :, :2].min(0), np.stack(spans)[:, :, 2:].max(0)
     return np.concatenate([low, high], axis=1)
 
 
-def _span(boxes: np.ndarray, factor: np.ndarray, recipe: Recipe, input_size: tuple[int, int]) -> np.ndarray:
+def _span(
+    boxes: np.ndarray, factor: np.ndarray, augmentation: Augmentation, input_size: tuple[int, int]
+) -> np.ndarray:
     """The upright rectangle around every rotation of the largest crop of each box."""
     centres = box_centres(boxes)
-    half = fit_aspect(boxes[:, 2:] * factor, input_size) * recipe.scale[1] / 2
+    half = fit_aspect(boxes[:, 2:] * factor, input_size) * augmentation.scale[1] / 2
     # Turned by t, a rectangle of half sides (a, b) reaches a cos t + b sin t: most at tan t = b / a.
-    worst = np.minimum(np.arctan2(half[:, ::-1], half), np.radians(recipe.rotation))
+    worst = np.minimum(np.arctan2(half[:, ::-1], half), np.radians(augmentation.rotation))
     extent = half * np.cos(worst) + half[:, ::-1] * np.sin(worst)
     return np.concatenate([centres - extent, centres + extent], axis=1)
 
 
 def layout(persons: Persons, input_size: tuple[int, int], oversampling: float) -> Layout:
     """What a store keeps of each person; a box outside its picture keeps the nearest pixel."""
-    recipes = [recipe_for(name, persons.skeleton) for name in SERVED[persons.skeleton.name]]
+    recipes = [augmentation_for(name, persons.skeleton) for name in SERVED[persons.skeleton.name]]
     spans = np.stack([reach(persons, recipe, input_size) for recipe in recipes])
     pictures = [persons.pictures[i] for i in persons.image_ids.tolist()]
     frames = np.array([[picture.width, picture.height] for picture in pictures], np.int64)
@@ -111,7 +113,7 @@ def identity(persons: Persons) -> str:
 
 def recipe_numbers(name: str, persons: Persons) -> dict[str, Any]:
     """A recipe as JSON has it."""
-    numbers: dict[str, Any] = json.loads(json.dumps(asdict(recipe_for(name, persons.skeleton))))
+    numbers: dict[str, Any] = json.loads(json.dumps(asdict(augmentation_for(name, persons.skeleton))))
     return numbers
 
 

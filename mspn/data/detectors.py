@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from mspn.config import DetectionFile, Detector, SimulatedDetector, TrueBoxes
 from mspn.data.coco import PERSON, numbers
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons
 from mspn.errors import UserError
+from mspn.experiment.config import DetectionFile, Detector, SimulatedDetector, TrueBoxes
 from mspn.files import read_json
 
 Detection = dict[str, Any]

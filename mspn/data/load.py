@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mspn.config import Data, MpiiData, SynthData
 from mspn.data.coco import read_annotations, read_coco
 from mspn.data.detectors import read_detections
 from mspn.data.mpii import read_mpii
 from mspn.data.persons import Persons, Picture
 from mspn.errors import UserError
-from mspn.experiment import Experiment
-from mspn.grid import DATA, Run
+from mspn.experiment.config import Data, MpiiData, SynthData
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.grid import DATA, Run
 
 if TYPE_CHECKING:
     from mspn.data.store import CropStore

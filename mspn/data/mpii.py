@@ -20,9 +20,9 @@ import numpy as np
 from mspn.data.coco import numbers, require_pictures
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons, Picture
+from mspn.data.skeletons import MPII
 from mspn.errors import UserError
 from mspn.files import read_json
-from mspn.skeletons import MPII
 
 SCALE_PX = 200  # MPII's scale is a person's height in units of this
 CROP_FACTOR = 1.25

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mspn.skeletons import Skeleton
+from mspn.data.skeletons import Skeleton
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from mspn.data.augment import augment, draw, recipe_for
+from mspn.data.augment import augment, augmentation_for, draw
 from mspn.data.batches import Pictures, trainable
 from mspn.data.crops import FORMAT, identity, recipe_numbers
 from mspn.data.geometry import compose, invert
@@ -46,13 +46,13 @@ class CropStore:
         """(N, H, W, 3) uint8, on the CPU: persons ``rows`` warped by ``matrices``, picture -> input."""
         height, width = size
         out = np.empty((len(rows), height, width, 3), np.uint8)
-        maps = compose(matrices, to_picture(self.index[rows]))
+        maps = compose(matrices, store_to_picture(self.index[rows]))
         for i, row in enumerate(rows.tolist()):
             cv2.warpAffine(self.crop(row), maps[i], (width, height), dst=out[i], flags=cv2.INTER_LINEAR)
         return torch.from_numpy(out)
 
 
-def to_picture(index: np.ndarray) -> np.ndarray:
+def store_to_picture(index: np.ndarray) -> np.ndarray:
     """(N, 2, 3): stored crop -> picture, for rows of an index (N, 9); corners of pixels go to corners."""
     factor = index[:, 7:9] / index[:, 3:5]
     matrices = np.zeros((len(index), 2, 3))
@@ -153,7 +153,7 @@ class DeviceStore:
         self.pixels = self.pixels.view(-1, 3)
         self.starts = torch.from_numpy(starts // 3).to(device)
         self.sizes = torch.from_numpy(store.index[:, 3:5].copy()).to(device)
-        self.maps = to_picture(store.index)
+        self.maps = store_to_picture(store.index)
 
     def warp(self, rows: np.ndarray, matrices: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
         """(N, H, W, 3) uint8, on the device: bilinear, zeros outside the crop, rounded to the nearest."""
@@ -205,7 +205,7 @@ def mean_difference(
     widths = np.array([persons.pictures[i].width for i in persons.image_ids[rows].tolist()], float)
     draws = draw(0, 0, len(persons))[rows]
     chosen = persons.select(rows)
-    recipe = recipe_for(augmentation, chosen.skeleton)
+    recipe = augmentation_for(augmentation, chosen.skeleton)
     matrices, _ = augment(chosen.boxes, chosen.joints, widths, chosen.skeleton, recipe, input_size, draws)
     exact = Pictures(persons)
     total = 0.0

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from mspn.paper import FIGURES, Figure
+from mspn.experiment.paper import FIGURES, Figure
 from mspn.report.cells import Book, Entry
 from mspn.report.results import Evaluation, Results
 

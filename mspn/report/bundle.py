@@ -23,11 +23,11 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import mspn
-from mspn.config import CONFIG
 from mspn.errors import UserError
-from mspn.experiment import Experiment
+from mspn.experiment.config import CONFIG
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.paper import FIGURES
 from mspn.files import atomic, sha256
-from mspn.paper import FIGURES
 from mspn.report.addresses import trainings_of
 from mspn.report.results import Results, collect
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mspn.paper import FLOPS
+from mspn.experiment.paper import FLOPS
 
 SIMILAR_FLOPS = 0.10  # "similar" FLOPs: within this share of the larger network's
 MATCHES_AP = 0.5  # "matches": at most this many AP below

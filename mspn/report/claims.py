@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mspn.paper import FLOPS, Figures
+from mspn.experiment.paper import FLOPS, Figures
 from mspn.report.claim_parts import CLAIMS, Ask, Claim, Part
 from mspn.report.draws import Draws
 from mspn.report.results import Results

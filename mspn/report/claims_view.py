@@ -5,8 +5,8 @@ import io
 from pathlib import Path
 from typing import Any
 
+from mspn.experiment.paper import FIGURES, FLOPS
 from mspn.files import write_json, write_text
-from mspn.paper import FIGURES, FLOPS
 from mspn.report.cells import Book, Cell, Entry
 from mspn.report.claims import ClaimResult, PartResult
 from mspn.report.draws import Draws

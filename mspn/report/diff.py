@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mspn.errors import UserError
+from mspn.experiment.paper import FLOPS, Figures, load_figures
 from mspn.files import read_json
-from mspn.paper import FLOPS, Figures, load_figures
 from mspn.report.cells import CELL_COLUMNS
 
 PAPER = "paper"  # the word for the printed figures; a folder is given by its path, such as reports/paper

@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from mspn.paper import FLOPS
+from mspn.experiment.paper import FLOPS
 from mspn.report.replicates import replicates
 from mspn.report.results import Evaluation, Results
 

@@ -131,7 +131,7 @@ def _triple(row: Any) -> list[tuple[str, float]]:
 
 def protocols_view(results: Results, book: Book) -> View | None:
     """The gap between the paper's protocol and Simple Baseline's and HRNet's, split in its single steps."""
-    from mspn.protocols import path
+    from mspn.evaluation.protocols import path
 
     steps = path("paper", "shift-1")
     m = (

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from mspn.paper import FLOPS, Figures
+from mspn.experiment.paper import FLOPS, Figures
 from mspn.report import style
 from mspn.report.claim_parts import HOURGLASS_CURVE, MSPN_CURVE, RESNET_CURVE
 from mspn.report.results import Results

@@ -11,11 +11,11 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from mspn.config import CONFIG
 from mspn.errors import UserError
-from mspn.experiment import Experiment
+from mspn.experiment.config import CONFIG
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.paper import FIGURES, Figures, load_figures
 from mspn.files import write_json, write_text
-from mspn.paper import FIGURES, Figures, load_figures
 from mspn.report import claims as claims_module
 from mspn.report import curves, extras, figures, pictures, style
 from mspn.report.addresses import file_address

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from mspn.data.persons import Persons
+from mspn.data.skeletons import COCO, Skeleton
 from mspn.errors import UserError
 from mspn.files import read_json
 from mspn.report import style
 from mspn.report.figures import DET, Drawn, scale_words
 from mspn.report.results import Evaluation, Results
-from mspn.skeletons import COCO, Skeleton
 
 PICTURES = 8
 SIDE_PX = 360  # pictures are reduced to this longer side before they go on the page

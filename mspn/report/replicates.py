@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from mspn.errors import UserError
+from mspn.evaluation.metrics.bootstrap import COCO_FIGURES
+from mspn.evaluation.metrics.bootstrap import replicates as bootstrap_replicates
+from mspn.evaluation.metrics.matches import load_matches
 from mspn.files import atomic
-from mspn.metrics.bootstrap import COCO_FIGURES, load_matches
-from mspn.metrics.bootstrap import replicates as bootstrap_replicates
 from mspn.report.results import Evaluation, Results
 
 CACHE = "replicates"  # folder beside the results; may be removed at any time

@@ -13,9 +13,9 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from mspn.errors import UserError
-from mspn.experiment import Experiment
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.grid import Run
 from mspn.files import read_json
-from mspn.grid import Run
 
 METRIC_COLUMNS = ["run", "detector", "seed", "protocol", "metric", "value", "low", "high"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from mspn.config import CONFIG
 from mspn.errors import UserError
-from mspn.paper import FLOPS, Figure, Figures
+from mspn.experiment.config import CONFIG
+from mspn.experiment.paper import FLOPS, Figure, Figures
 from mspn.report.addresses import evaluation_address, file_address, paper_address
 from mspn.report.cells import Book, Entry, Status, signed
 from mspn.report.results import Results

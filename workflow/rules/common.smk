@@ -8,10 +8,10 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from mspn.errors import UserError
-from mspn.failures import explain_files
-from mspn.experiment import load_experiment
-from mspn.fingerprint import fingerprint
-from mspn.grid import DATA
+from mspn.cluster.failures import explain_files
+from mspn.experiment.experiment import load_experiment
+from mspn.experiment.fingerprint import fingerprint
+from mspn.experiment.grid import DATA
 
 # Jobs use the Python that Snakemake runs in, also where the environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))

@@ -25,7 +25,7 @@ rule evaluate:
         gpu_share=1,
     params:
         scale=SCALE,
-        code=fingerprint("mspn.evaluate"),
+        code=fingerprint("mspn.evaluation.evaluate"),
         replicates=EXPERIMENT.scale.bootstrap,
     shell:
         LAUNCH + " evaluate --scale {params.scale:q} --run {wildcards.run} --seed {wildcards.seed}"

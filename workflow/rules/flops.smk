@@ -17,7 +17,7 @@ rule flops:
     params:
         folder=lambda w, output: str(Path(output.table).parent),
         networks=EXPERIMENT.networks(),
-        code=fingerprint("mspn.flops", *EXPERIMENT.network_modules()),
+        code=fingerprint("mspn.networks.flops", *EXPERIMENT.network_modules()),
     shell:
         "python -m mspn flops --out {params.folder:q} 2>&1 | tee {log}"
 
@@ -38,6 +38,6 @@ rule latency:
     params:
         scale=SCALE,
         networks=EXPERIMENT.networks(),
-        code=fingerprint("mspn.benchmarks.latency", *EXPERIMENT.network_modules()),
+        code=fingerprint("mspn.commands.benchmarks.latency", *EXPERIMENT.network_modules()),
     shell:
         LAUNCH + " bench latency --scale {params.scale:q} --out {output} 2>&1 | tee {log}"

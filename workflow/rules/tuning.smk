@@ -14,6 +14,6 @@ rule tune:
         ENVIRONMENT
     params:
         scale=SCALE,
-        code=fingerprint("mspn.tuning"),
+        code=fingerprint("mspn.experiment.tuning"),
     shell:
         "python -m mspn tune --scale {params.scale:q} --out {output} 2>&1 | tee {log}"

@@ -1,0 +1,210 @@
+"""What a scale's networks, trainings and files measure: multiply-adds, speed, bytes.
+
+A training's speed is a measured throughput (``mspn bench train``) where there is one; else a share of a GPU's
+peak rate, which is an assumption and is said to be one. One multiply-add is two FLOPs; a training step costs
+three forward passes (forward, and backward to inputs and to weights).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mspn.data.skeletons import skeleton
+from mspn.errors import UserError
+from mspn.experiment.config import CocoData, MpiiData, SynthData
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.grid import DATA, SUPERVISIONS, Run
+from mspn.experiment.networks import network_spec
+from mspn.files import read_json
+
+# Peak rates in TFLOP/s, from NVIDIA's data sheets of V100 SXM2, A100 SXM, H100 SXM and H200 SXM: dense bf16
+# matrix products (V100: fp16), and plain fp32, which "fp32" means here (no TF32).
+PEAKS = {
+    "v100": {"bf16": 125.0, "fp32": 15.7},
+    "a100": {"bf16": 312.0, "fp32": 19.5},
+    "h100": {"bf16": 989.0, "fp32": 67.0},
+    "h200": {"bf16": 989.0, "fp32": 67.0},
+}
+SHARE = 0.2  # of the peak that these networks reach in training: an assumption
+BACKWARD = 3  # forward passes that a training step costs
+FLIP = 2  # forward passes that a box costs in the flip test
+# Persons of the training splits (COCO with a labelled joint, MPII's usual split), for the crop stores' size;
+# boxes that a COCO detector keeps and MPII's validation persons. The external set is taken to be like COCO.
+PERSONS = {"coco": 149_813, "external": 149_813, "mpii": 22_246}
+BOXES = {"coco": 100_000, "mpii": 2_958}
+BOXES_AN_IMAGE = 20  # of synthetic data
+# Bytes of a stored crop: it reaches beyond the input for the augmentation, but is no finer than its picture.
+# Measured on 86 real COCO persons: 0.48 MB for 256x192, 0.50 MB for 384x288.
+STORED_A_PIXEL, STORED_MOST = 10.0, 5e5
+PREDICTION_BYTES = 700  # of a box in predictions.json
+# Bytes of the data sets unpacked: COCO's site says 18 GB and 1 GB of pictures, MPII's 12.9 GB.
+DATA_BYTES = {"coco": 20e9, "external": 20e9, "mpii": 13e9}
+THROUGHPUT = Path("results/bench")
+
+
+@dataclass(frozen=True)
+class Size:
+    """A network's size at a run's input: multiply-adds of a training forward pass, and parameters."""
+
+    macs: float
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast this plan takes the GPUs to be, and why."""
+
+    flops_per_s: float
+    source: str
+    measured: dict[str, float] = field(default_factory=dict)  # training key -> samples per second on one GPU
+
+
+def bench_key(network: str, size: Sequence[int], width: float, precision: str) -> str:
+    """What a measured throughput depends on, as one text."""
+    return f"{network} {size[0]}x{size[1]} width {width:g} {precision}"
+
+
+def read_throughput(folder: Path, cpu: bool = False) -> tuple[dict[str, float], str]:
+    """Images per second by ``bench_key`` as ``mspn bench train`` measured them, and the device.
+
+    Every ``train*.json`` of the folder is read: what was measured on GPUs, or with ``cpu`` on CPUs, with the
+    options that a training has by default. Empty where nothing was measured. UserError for a file of another
+    form, or several devices.
+    """
+    found: dict[str, float] = {}
+    devices: set[str] = set()
+    for path in sorted(folder.glob("train*.json")) if folder.is_dir() else ():
+        try:
+            for row in read_json(path, "benchmark's result"):
+                key = bench_key(row["network"], row["input_size"], row.get("width", 1.0), row["precision"])
+                if _as_trained(row["options"]) and ("cuda" in row) != cpu:
+                    found[key] = float(row["images_per_s"])
+                    devices.add(row["device"])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise UserError(
+                f"{path}: not what `mspn bench train --json` prints ({error!r}); remove it or measure again"
+            ) from None
+    if len(devices) > 1:
+        raise UserError(f"{folder}: measured on {', '.join(sorted(devices))}; keep the files of one device")
+    return found, "".join(devices)
+
+
+def _as_trained(options: Mapping[str, Any]) -> bool:
+    return options["channels_last"] and options["compile"] == "off" and not options["gradient_checkpointing"]
+
+
+def network_sizes(experiment: Experiment) -> dict[str, Size]:
+    """Each trained run's size at this scale's input and width; builds the networks without weights."""
+    import torch
+
+    from mspn.networks.build import construct
+    from mspn.networks.macs import count_by_torch
+
+    sizes: dict[str, Size] = {}
+    seen: dict[str, Size] = {}
+    for run in experiment.trained:
+        constructor, keywords = network_spec(run.network)
+        decided = {
+            "joints": len(skeleton(run.joint_set).joints),
+            "scales": SUPERVISIONS[run.supervision][0],
+            "width": experiment.scale.width,
+        }
+        key = repr((constructor, keywords, decided, experiment.input_size(run)))
+        if key not in seen:
+            with torch.device("meta"):
+                network = construct(constructor, {**keywords, **decided}).eval()
+                images = torch.zeros(1, 3, *experiment.input_size(run))
+            parameters = sum(p.numel() for p in network.parameters())
+            seen[key] = Size(count_by_torch(network, images, all_stages=True), parameters)
+        sizes[run.run] = seen[key]
+    return sizes
+
+
+def choose_speed(
+    experiment: Experiment, sizes: dict[str, Size], gpu: str, share: float, bench: Path
+) -> Speed:
+    """The measured throughput if it says something about this scale's networks; else the assumption.
+
+    Networks that were not measured take the mean rate of FLOPs of those that were.
+    """
+    measured, device = read_throughput(bench, cpu=gpu == "cpu")
+    rates = [
+        measured[training_key(experiment, run)] * training_flops(sizes[run.run])
+        for run in experiment.trained
+        if training_key(experiment, run) in measured
+    ]
+    if rates:
+        mean = sum(rates) / len(rates)
+        rest = f"networks not measured at the mean rate, {mean / 1e12:.3g} TFLOP/s"
+        return Speed(mean, f"measured on {device} ({bench}); {rest}", measured)
+    if gpu not in PEAKS:
+        raise UserError(
+            f"--gpu {gpu}: nothing measured in {bench}, and no peak rate known; run `mspn bench train "
+            f"--json`, or choose one of {', '.join(PEAKS)}"
+        )
+    bf16 = any(recipe.precision == "bf16" for recipe in experiment.scale.recipes.values())
+    peak = PEAKS[gpu]["bf16" if bf16 else "fp32"]
+    kind = "dense bf16" if bf16 else "fp32"
+    source = (
+        f"assumed: {share:.0%} of the peak of {gpu.upper()} ({peak:g} TFLOP/s, {kind}) "
+        f"= {peak * share:.3g} TFLOP/s; nothing measured in {bench}"
+    )
+    return Speed(peak * share * 1e12, source)
+
+
+def training_key(experiment: Experiment, run: Run) -> str:
+    """A run's ``bench_key`` at this scale."""
+    return bench_key(
+        run.network,
+        experiment.input_size(run),
+        experiment.scale.width,
+        experiment.recipe(run).precision,
+    )
+
+
+def training_flops(size: Size) -> float:
+    """FLOPs of one sample's share of a training step."""
+    return 2 * BACKWARD * size.macs
+
+
+def boxes(experiment: Experiment, run: Run) -> int:
+    """Boxes that an evaluation predicts on, about."""
+    data = experiment.scale.datasets[DATA[run.data][0]]  # type: ignore[index]
+    return data.val_images * BOXES_AN_IMAGE if isinstance(data, SynthData) else BOXES[run.joint_set]
+
+
+def crop_stores(experiment: Experiment) -> dict[tuple[str, tuple[int, int]], int]:
+    """The crop stores of a scale, (data set, input size) -> persons."""
+    return {
+        (name, experiment.input_size(run)): persons(experiment, name)
+        for run in experiment.trained
+        for name in DATA[run.data]
+    }
+
+
+def persons(experiment: Experiment, dataset: str) -> int:
+    """Persons of a training split, about: of a synthetic one two an image."""
+    data = experiment.scale.datasets[dataset]  # type: ignore[index]
+    return 2 * data.train_images if isinstance(data, SynthData) else PERSONS[dataset]
+
+
+def disk_bytes(experiment: Experiment, sizes: dict[str, Size]) -> dict[str, float]:
+    """Bytes that a scale takes on disk, about, by kind."""
+    used = {name: experiment.scale.datasets[name] for run in experiment.trained for name in DATA[run.data]}  # type: ignore[index]
+    weights = {run.run: 4.0 * sizes[run.run].parameters for run in experiment.trained}
+    trained = [weights[run.run] for run, _ in experiment.trainings().values()]
+    stores = crop_stores(experiment) if experiment.scale.crops == "store" else {}
+    return {
+        "data sets": sum(DATA_BYTES[n] for n, d in used.items() if isinstance(d, CocoData | MpiiData)),
+        "crop stores": sum(
+            number * min(size[0] * size[1] * STORED_A_PIXEL, STORED_MOST)
+            for (_, size), number in stores.items()
+        ),
+        # Two checkpoints of weights and Adam's two moments each.
+        "checkpoints": 2 * 3 * sum(trained),
+        "weights": sum(trained),
+        "predictions": sum(
+            boxes(experiment, run) * PREDICTION_BYTES for run, _, _ in experiment.evaluations()
+        ),
+    }

@@ -1,0 +1,288 @@
+"""The preflight: all that can be known to be wrong before a GPU hour is spent, each with its remedy."""
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from mspn.cluster import preflight
+from mspn.cluster.failures import explain_files
+from mspn.cluster.findings import Check
+from mspn.cluster.launch import promised
+from mspn.cluster.lease import list_devices, visible_devices
+from mspn.cluster.profiles import Cluster, ask_cluster
+from mspn.errors import UserError
+from mspn.experiment.config import SynthData
+from mspn.experiment.experiment import Experiment, load_experiment
+
+LOCK = Path("requirements.lock")
+STATE = Path(".snakemake")
+# What a job needs where no profile says: reading COCO's annotations and a training's network, or tiny ones.
+MEMORY_MB = {"real": 16_000, "synthetic": 2_000}
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the scale is to run: what a profile says, and what its cluster has (None: this machine)."""
+
+    profile: dict[str, Any]
+    cluster: Cluster | None
+
+    def gpus(self) -> int:
+        """GPUs of one training."""
+        train = self.profile.get("set-resources", {}).get("train", {})
+        return promised(int(train.get("gpu", 0)), str(train.get("gres", "")))
+
+    def memory_mb(self) -> int:
+        """The most that any rule asks for."""
+        rules = [*self.profile.get("set-resources", {}).values(), self.profile.get("default-resources", {})]
+        texts = [str(rule.get("mem_mb", "")) for rule in rules]
+        return max((int(text) for text in texts if text.isdigit()), default=0)
+
+
+def read_site(folder: Path | None) -> Site:
+    """A profile and the cluster that it submits to; without a profile, this machine."""
+    if folder is None:
+        return Site({}, None)
+    path = folder / "config.yaml" if folder.is_dir() else folder
+    try:
+        profile = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"--profile {folder}: {error}; `mspn profile` writes one") from None
+    if profile.get("executor") != "slurm":
+        return Site(profile, None)
+    partition = profile.get("default-resources", {}).get("slurm_partition")
+    if not partition:
+        raise UserError(
+            f"{path}: default-resources names no slurm_partition; `mspn profile` writes one that does"
+        )
+    return Site(profile, ask_cluster(str(partition)))
+
+
+def check_versions(lock: Path = LOCK) -> Check:
+    """Every pinned package is installed at its version."""
+    check = Check("versions")
+    remedy = "make the environment anew: make clean-env && make, or conda env create -f environment.yml"
+    if not lock.exists():
+        check.wrong(f"{lock} is not there", "run from the repository's root")
+        return check
+    pins = dict(line.split("==") for line in lock.read_text(encoding="utf-8").split())
+    for name, pinned in pins.items():
+        try:
+            found = importlib.metadata.version(name).split("+")[0]  # +cpu, +cu128: builds of one version
+        except importlib.metadata.PackageNotFoundError:
+            found = "not installed"
+        if found != pinned:
+            check.wrong(f"{name}: {found}, pinned {pinned}", remedy)
+    check.facts.append(f"Python {sys.version.split()[0]}, {len(pins)} pinned packages")
+    return check
+
+
+def check_disk(experiment: Experiment, needed: dict[str, float], free: int | None = None) -> Check:
+    """The disk of ``results/`` has room for what the scale will write; ``needed`` is the plan's estimate."""
+    check = Check("disk")
+    here = experiment.results
+    while not here.exists():
+        here = here.parent
+    free = shutil.disk_usage(here).free if free is None else free
+    there = sum(path.stat().st_size for path in experiment.results.rglob("*") if path.is_file())
+    missing = sum(size for kind, size in needed.items() if kind != "data sets") - there
+    check.facts.append(f"{free / 1e9:.1f} GB free for {max(missing, 0) / 1e9:.1f} GB to come (estimate)")
+    if free < missing:
+        check.wrong(
+            f"{free / 1e9:.1f} GB are free at {here.resolve()}; about {missing / 1e9:.1f} GB will be written",
+            "free space, link results/ to a larger disk, or set crops: exact in the scale's file (slower)",
+        )
+    return check
+
+
+def check_memory(experiment: Experiment, site: Site, machine_mb: int | None = None) -> Check:
+    """The machine, or the cluster's largest node, has what the profile's largest job asks for."""
+    check = Check("memory")
+    synthetic = all(isinstance(data, SynthData) for data in experiment.scale.datasets.values())
+    needed = site.memory_mb() or MEMORY_MB["synthetic" if synthetic else "real"]
+    own = psutil.virtual_memory().total // 2**20
+    have = site.cluster.memory_mb if site.cluster else own if machine_mb is None else machine_mb
+    check.facts.append(f"{have} MB for a largest job of {needed} MB")
+    if needed > have:
+        place = f"partition {site.cluster.partition}" if site.cluster else "this machine"
+        check.wrong(
+            f"{place} has {have} MB; a job asks for {needed} MB",
+            "lower mem_mb and threads in the profile, or go elsewhere",
+        )
+    return check
+
+
+def check_gpus(experiment: Experiment, site: Site, devices: list[str] | None = None) -> Check:
+    """The GPUs of a training are there, and torch can use them."""
+    check = Check("GPUs")
+    wanted = site.gpus()
+    if site.cluster:
+        have = sum(site.cluster.gpus.values())
+        check.facts.append(f"{wanted} a training; a node of partition {site.cluster.partition} has {have}")
+        if wanted > have:
+            check.wrong(
+                f"the profile asks for {wanted} GPUs; a node of partition {site.cluster.partition} has "
+                f"{have}",
+                f"mspn profile --partition NAME --gpus {have} --out DIR",
+            )
+        return check
+    seen = visible_devices(os.environ, list_devices()) if devices is None else devices
+    check.facts.append(f"{wanted} a training; {len(seen)} visible")
+    if wanted > len(seen):
+        check.wrong(
+            f"the profile asks for {wanted} GPUs; {len(seen)} are visible",
+            "check nvidia-smi -L and CUDA_VISIBLE_DEVICES",
+        )
+    elif not wanted and experiment.scale.width == 1:
+        check.wrong(
+            "no GPU is asked for, and full-size networks would train for months on a CPU",
+            "give --profile, such as workflow/profiles/local; `mspn profile` writes one for this machine or "
+            "cluster",
+        )
+    elif wanted and not _torch_sees_gpus():
+        check.wrong(
+            "torch cannot use the GPUs",
+            "install the pinned torch from PyPI (its Linux build has CUDA) and a driver that it supports",
+        )
+    return check
+
+
+def _torch_sees_gpus() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def check_graph(scale: str) -> Check:
+    """Snakemake builds the graph of jobs."""
+    check = Check("graph")
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--cores", "1"]
+    done = subprocess.run([*command, "--config", f"scale={scale}"], capture_output=True, text=True)
+    text = done.stdout + done.stderr
+    if done.returncode:
+        lines = [line for line in text.splitlines() if line.strip()]
+        start = next((i for i, line in enumerate(lines) if re.match(r"\w*(Exception|Error)\b", line)), -5)
+        message = " ".join(line.strip() for line in lines[start:][:8])
+        check.wrong(message, "mend what it names; see also the checks above")
+        return check
+    total = re.search(r"^total\s+(\d+)", text, re.MULTILINE)
+    check.facts.append(f"{total[1]} jobs to do" if total else "nothing to do")
+    return check
+
+
+def check_workflow(logs: Path, state: Path = STATE) -> Check:
+    """What an earlier Snakemake left: locks, unfinished outputs, running jobs, and why jobs failed."""
+    check = Check("workflow")
+    running = controllers(state.resolve().parent)
+    jobs = cluster_jobs(state.resolve().parent)
+    locks = list((state / "locks").glob("*.lock"))
+    if locks and running:
+        check.warn(f"Snakemake works here as process {running}", "wait for it, or stop it by Ctrl-C")
+    elif locks:
+        check.wrong(
+            f"{len(locks)} locks are held, and no Snakemake runs here on this machine",
+            "if none runs on another login node either: snakemake --unlock",
+        )
+    if jobs:
+        check.warn(
+            f"cluster jobs of this folder are queued or running: {', '.join(jobs)}",
+            "leave them to the Snakemake that started them; if that one died, wait for them or scancel "
+            "them: a second training of the same run refuses to start beside the first",
+        )
+    unfinished = [] if running else incomplete_outputs(state)
+    if unfinished:
+        check.warn(
+            f"{len(unfinished)} outputs were being made when Snakemake died, such as {unfinished[0]}",
+            "run Snakemake with --rerun-incomplete (the profiles do); trainings go on from their checkpoints",
+        )
+    for message in explain_files(logs, state / "slurm_logs"):
+        problem, _, log = message.partition(". Log: ")
+        check.warn(f"an earlier job failed: {problem}", f"see {log}")
+    return check
+
+
+def controllers(folder: Path) -> list[int]:
+    """The Snakemakes that work in a folder, on this machine, by process; a cluster's jobs are not counted."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        words = process.info["cmdline"] or []
+        called = any(Path(word).name == "snakemake" for word in words[:3])
+        if not called or "--target-jobs" in words or "--dry-run" in words or "-n" in words:
+            continue
+        try:
+            if Path(process.cwd()) == folder:
+                found.append(process.info["pid"])
+        except psutil.Error:
+            continue
+    return found
+
+
+def cluster_jobs(folder: Path) -> list[str]:
+    """This user's SLURM jobs that work in a folder, as ``id (state, rule)``; none without SLURM."""
+    if shutil.which("squeue") is None:
+        return []
+    command = ["squeue", "--me", "--noheader", "--format=%i|%T|%k|%Z"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except subprocess.TimeoutExpired:
+        return []
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 3]
+    return [f"{job} ({status.lower()}, {rule})" for job, status, rule, where in rows if where == str(folder)]
+
+
+def incomplete_outputs(state: Path = STATE) -> list[str]:
+    """The outputs that Snakemake has marked as being made: it names its marks by the path in base 64."""
+    from base64 import urlsafe_b64decode
+
+    marks = state / "incomplete"
+    # A long name is cut into folders that begin with @.
+    names = [mark.relative_to(marks).as_posix() for mark in marks.rglob("*") if mark.is_file()]
+    return sorted(urlsafe_b64decode(re.sub("@|/", "", name)).decode() for name in names)
+
+
+def examine(scale: str, profile: Path | None = None, graph: bool = True) -> list[Check]:
+    """All checks, in order; a configuration that does not load, or a profile, ends them early."""
+    first = Check("configuration")
+    try:
+        experiment = load_experiment(scale)
+        site = read_site(profile)
+        sizes = _sizes(experiment)
+    except UserError as error:
+        first.wrong(str(error), "mend the file that it names")
+        return [first, check_versions()]
+    first.facts.append(f"{len(experiment.grid)} runs, {len(experiment.trainings())} trainings")
+    rest: list[Callable[[], Check]] = [
+        check_versions,
+        lambda: preflight.check_data(experiment),
+        lambda: preflight.check_truth(experiment),
+        lambda: preflight.check_detections(experiment),
+        lambda: preflight.check_weights(experiment),
+        lambda: check_disk(experiment, sizes),
+        lambda: check_memory(experiment, site),
+        lambda: check_gpus(experiment, site),
+        *([lambda: check_graph(scale)] if graph else []),
+        lambda: check_workflow(experiment.results / "logs"),
+    ]
+    return [first, *(check() for check in rest)]
+
+
+def _sizes(experiment: Experiment) -> dict[str, float]:
+    from mspn.cluster.costs import disk_bytes, network_sizes
+
+    return disk_bytes(experiment, network_sizes(experiment))
+
+
+def as_json(checks: list[Check]) -> str:
+    """The checks for programs: name, facts, findings with problem, remedy and level."""
+    return json.dumps([{**vars(c), "findings": [vars(f) for f in c.findings]} for c in checks], indent=1)

@@ -1,0 +1,218 @@
+"""What a scale costs before it is spent: jobs, GPU hours, wall time on N GPUs, disk, and what a budget buys.
+
+What one job costs is in ``mspn.cluster.costs``; here jobs are put one after the other and side by side.
+"""
+
+import heapq
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mspn.cluster.costs import (
+    FLIP,
+    THROUGHPUT,
+    Size,
+    Speed,
+    boxes,
+    choose_speed,
+    crop_stores,
+    disk_bytes,
+    network_sizes,
+    training_flops,
+    training_key,
+)
+from mspn.errors import UserError
+from mspn.experiment.config import SynthData
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.grid import DATA
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job on GPUs: ``seconds`` on ``gpus`` of them, after the task named ``after`` (if any)."""
+
+    name: str
+    rule: Literal["train", "evaluate"]
+    seconds: float
+    gpus: int
+    after: tuple[str, ...] = ()
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPUs times time."""
+        return self.seconds * self.gpus / 3600
+
+
+def gpu_tasks(experiment: Experiment, sizes: dict[str, Size], speed: Speed, gpus_each: int) -> list[Task]:
+    """The trainings that are still to do, on ``gpus_each`` GPUs each, and their evaluations on one."""
+    tasks = []
+    for training, (run, seed) in experiment.trainings().items():
+        if (experiment.training_folder(run, seed) / "weights.safetensors").exists():
+            continue
+        recipe = experiment.recipe(run)
+        rate = speed.measured.get(training_key(experiment, run)) or speed.flops_per_s / training_flops(
+            sizes[run.run]
+        )
+        seconds = recipe.iterations * recipe.batch / rate / gpus_each
+        tasks.append(Task(training, "train", seconds, gpus_each))
+    to_do = {task.name for task in tasks}
+    for run, seed, detector in experiment.evaluations():
+        if (experiment.evaluation_folder(run, seed, detector) / "metrics.json").exists():
+            continue
+        members = [experiment.run(name) for name in run.members] or [run]
+        needs = tuple(sorted({experiment.training_id(member, seed) for member in members} & to_do))
+        macs = sum(sizes[member.run].macs for member in members)
+        seconds = boxes(experiment, run) * FLIP * 2 * macs / speed.flops_per_s
+        tasks.append(Task(f"{run.run} seed {seed} on {detector}", "evaluate", seconds, 1, needs))
+    return tasks
+
+
+def wall_time(tasks: list[Task], gpus: int) -> float:
+    """Seconds until all tasks are done on ``gpus`` GPUs, longest remaining chain first (list scheduling)."""
+    widest = max((task.gpus for task in tasks), default=0)
+    if widest > gpus:
+        raise UserError(f"a training on {widest} GPUs does not fit on {gpus}; lower --gpus-each")
+    tail = {task.name: 0.0 for task in tasks}
+    for task in tasks:
+        for name in task.after:
+            tail[name] = max(tail[name], task.seconds)
+    waiting = sorted(tasks, key=lambda task: -(task.seconds + tail[task.name]))
+    running: list[tuple[float, int, str]] = []
+    done: set[str] = set()
+    now, free = 0.0, gpus
+    while waiting or running:
+        for task in list(waiting):
+            if task.gpus <= free and done.issuperset(task.after):
+                waiting.remove(task)
+                heapq.heappush(running, (now + task.seconds, task.gpus, task.name))
+                free -= task.gpus
+        now, held, name = heapq.heappop(running)
+        free += held
+        done.add(name)
+    return now
+
+
+def critical_path(tasks: list[Task]) -> float:
+    """Seconds that no number of GPUs goes below: the longest training with its longest evaluation."""
+    own = {task.name: task.seconds for task in tasks}
+    return max((task.seconds + max((own[n] for n in task.after), default=0.0) for task in tasks), default=0.0)
+
+
+def count_jobs(experiment: Experiment) -> dict[str, int]:
+    """The graph's jobs by rule, from nothing to the report."""
+    scale, runs = experiment.scale, list(experiment.grid.values())
+    jobs = Counter(all=1, report=1, latency=1, flops=1)
+    used = {name for run in runs for name in DATA[run.data]}
+    jobs["synth"] = sum(isinstance(scale.datasets[name], SynthData) for name in used)  # type: ignore[index]
+    if scale.crops == "store":
+        jobs["crops"] = len(crop_stores(experiment))
+    jobs["detect"] = len({(DATA[r.data][0], d) for r in runs for d in experiment.detectors(r)})
+    jobs["train"] = len(experiment.trainings())
+    jobs["evaluate"] = len(experiment.evaluations())
+    return dict(sorted((rule, number) for rule, number in jobs.items() if number))
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """A table, what it adds to the bill once those before it are bought, and whether the budget holds it."""
+
+    table: int
+    runs: list[str]
+    gpu_hours: float
+    total_gpu_hours: float
+    affordable: bool
+
+
+def buy_tables(
+    experiment: Experiment, tasks: list[Task], tables: dict[int, list[str]], budget: float | None
+) -> list[Purchase]:
+    """The tables, cheapest first: each time the one that adds least to what is trained already."""
+    cost = {task.name: task.gpu_hours for task in tasks}
+    needs = {table: _tasks_of(experiment, runs, tasks) for table, runs in tables.items()}
+    bought: set[str] = set()
+    purchases: list[Purchase] = []
+    while needs:
+        price = {table: sum(cost[name] for name in names - bought) for table, names in needs.items()}
+        table = min(price, key=lambda number: (price[number], number))
+        bought |= needs.pop(table)
+        total = sum(cost[name] for name in bought)
+        fits = budget is None or total <= budget
+        purchases.append(Purchase(table, tables[table], price[table], total, fits))
+    return purchases
+
+
+def _tasks_of(experiment: Experiment, runs: list[str], tasks: list[Task]) -> set[str]:
+    chosen = {
+        f"{name} seed {seed} on {detector}"
+        for name in runs
+        for seed in experiment.scale.seeds
+        for detector in experiment.detectors(experiment.run(name))
+    }
+    evaluations = [task for task in tasks if task.name in chosen]
+    members = {m for name in runs for m in (experiment.run(name).members or (name,))}
+    trained = {
+        experiment.training_id(experiment.run(m), seed) for m in members for seed in experiment.scale.seeds
+    }
+    return {task.name for task in evaluations} | {task.name for task in tasks if task.name in trained}
+
+
+def table_runs(experiment: Experiment, path: Path) -> dict[int, list[str]]:
+    """Table -> the runs that its figures name, those of this scale, from the paper's figures as data."""
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the repository's root") from None
+    if not {"table", "run"} <= set(frame.columns):
+        raise UserError(f"{path}: lacks the columns table and run")
+    tables: dict[int, list[str]] = {}
+    for table, name in zip(frame["table"], frame["run"], strict=True):
+        if name in experiment.grid and name not in tables.setdefault(int(table), []):
+            tables[int(table)].append(name)
+    return {table: runs for table, runs in sorted(tables.items()) if runs}
+
+
+def make_plan(
+    experiment: Experiment,
+    *,
+    gpus: int,
+    gpus_each: int,
+    gpu: str,
+    share: float,
+    budget: float | None,
+    bench: Path = THROUGHPUT,
+    figures: Path = Path("reports/paper/figures.tsv"),
+) -> dict[str, Any]:
+    """The whole plan as JSON values: hours are ``_h``, sizes ``_gb`` (10^9 bytes)."""
+    sizes = network_sizes(experiment)
+    speed = choose_speed(experiment, sizes, gpu, share, bench)
+    tasks = gpu_tasks(experiment, sizes, speed, gpus_each)
+    trainings = [task for task in tasks if task.rule == "train"]
+    longest = max(trainings, key=lambda task: task.seconds, default=None)
+    total = sum(task.gpu_hours for task in tasks)
+    counts = sorted({gpus_each * 2**i for i in range(8)} | {gpus})
+    walls = {n: wall_time(tasks, n) / 3600 for n in counts if n >= gpus_each}
+    return {
+        "scale": experiment.scale.name,
+        "jobs": count_jobs(experiment),
+        "trainings_to_do": len(trainings),
+        "trainings_done": len(experiment.trainings()) - len(trainings),
+        "speed": speed.source,
+        "gpus_each": gpus_each,
+        "gpu_hours": {
+            rule: sum(task.gpu_hours for task in tasks if task.rule == rule) for rule in ("train", "evaluate")
+        },
+        "longest_training": longest and {"training": longest.name, "hours": longest.seconds / 3600},
+        "critical_path_h": critical_path(tasks) / 3600,
+        "gpus": gpus,
+        "wall_h": walls[gpus],
+        "scaling": [
+            {"gpus": n, "wall_h": wall, "efficiency": total / (n * wall) if wall else 1.0}
+            for n, wall in walls.items()
+        ],
+        "disk_gb": {kind: size / 1e9 for kind, size in disk_bytes(experiment, sizes).items()},
+        "budget_h": budget,
+        "tables": [asdict(p) for p in buy_tables(experiment, tasks, table_runs(experiment, figures), budget)],
+    }

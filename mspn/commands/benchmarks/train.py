@@ -1,0 +1,277 @@
+"""Training speed: each option on and off, at full size, all in one run.
+
+Every variant trains the same network for a few steps in a process of its own, so that its peak memory is its
+own: fp32 and bf16, each with and without channels-last, with gradient checkpointing, on a GPU also compiled
+and with CUDA graphs. Images are random pictures of COCO's size, read through a crop store as training does.
+
+The achieved share compares the arithmetic of a step's convolutions and matrix products (two operations for a
+multiply-add, forward and backward, counted by torch's FlopCounterMode on one image) with the rate of a large
+matrix product of the same precision on the same device and threads.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from mspn.errors import UserError
+from mspn.experiment.config import parse_size
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from mspn.data.persons import Persons
+    from mspn.training.hardware import Options
+    from mspn.training.optimisation import Objective
+
+HELP = "training: images/s, data wait, memory and share of the matrix rate, each option on and off"
+
+# name -> (precision, options of mspn.training.hardware.Options)
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fp32": ("fp32", {"channels_last": False}),
+    "fp32, channels-last": ("fp32", {}),
+    "bf16": ("bf16", {"channels_last": False}),
+    "bf16, channels-last": ("bf16", {}),
+    "bf16, channels-last, gradient checkpointing": ("bf16", {"gradient_checkpointing": True}),
+    "bf16, channels-last, compiled": ("bf16", {"compile": "on"}),
+    "bf16, channels-last, CUDA graphs": ("bf16", {"compile": "cuda-graphs"}),
+}
+PAPER_SAMPLES = 90_000 * 256  # paper, section 4.2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is trained and how much of it."""
+    add = parser.add_argument
+    add("--network", default="mspn-2", help="(default: mspn-2)")
+    add("--input", default="256x192", type=_size, help="height x width (default: 256x192)")
+    add("--width", type=float, default=1.0, help="multiplier of the channels (default: 1)")
+    add("--batch", type=int, help="samples per step (default: 8 on the CPU, 128 on a GPU)")
+    add("--steps", type=int, help="timed steps per variant (default: 3 on the CPU, 30 on a GPU)")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: auto)")
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+    add("--workers", type=int, default=0, help="threads that make batches (default: 0)")
+    add("--variant", choices=list(VARIANTS), action="append", help="only this one, or these; the first is "
+        "what the others are compared with")  # fmt: skip
+    add("--compile", action="store_true", help="also compile on a CPU, which takes minutes")
+    add("--json", action="store_true", help="print JSON")
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure each variant in a process of its own and print a table or JSON."""
+    if args.variant and len(args.variant) == 1 and args.json:
+        print(json.dumps(measure(args, args.variant[0])))
+        return 0
+    rows = [_in_own_process(args, name) for name in args.variant or _variants(args)]
+    if args.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    first = rows[0]
+    print(
+        f"{args.network} (width {args.width:g}) at {args.input[0]}x{args.input[1]}, batch {first['batch']}, "
+        f"{first['gflop_per_image']:.1f} GFLOP per image and step\n"
+        f"{first['device']}, {first['threads']} threads"
+    )
+    for row in rows:
+        hours = PAPER_SAMPLES / row["images_per_s"] / 3600
+        print(
+            f"\n{row['variant']}\n"
+            f"  {row['images_per_s']:.2f} images/s, {row['images_per_s'] / first['images_per_s']:.2f} times "
+            f"{first['variant']}; {row['data_wait']:.1%} of the time waiting for data\n"
+            f"  peak memory {row['peak_memory_bytes'] / 2**30:.2f} GiB; {row['achieved']:.0%} of the matrix "
+            f"rate of {row['matrix_gflops']:.0f} GFLOP/s in {row['precision']}\n"
+            f"  the paper's 90,000 steps of 256 would take {hours:.1f} h"
+        )
+    return 0
+
+
+def _variants(args: argparse.Namespace) -> list[str]:
+    from mspn.training.hardware import pick_device
+
+    cuda = pick_device(args.device).type == "cuda"
+    if cuda:
+        return list(VARIANTS)
+    return [name for name in VARIANTS if "CUDA" not in name and (args.compile or "compiled" not in name)]
+
+
+def _in_own_process(args: argparse.Namespace, name: str) -> dict[str, Any]:
+    line = [sys.executable, "-m", "mspn", "bench", "train", "--json", "--variant", name]
+    for option in ("network", "width", "batch", "steps", "device", "threads", "workers"):
+        if (value := getattr(args, option)) is not None:
+            line += [f"--{option}", str(value)]
+    line += ["--input", "x".join(map(str, args.input))]
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise UserError(f"variant {name!r} failed with exit code {done.returncode}; its message is above")
+    row: dict[str, Any] = json.loads(done.stdout)
+    return row
+
+
+def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
+    """One variant, measured in this process."""
+    import os
+
+    import torch
+
+    from mspn.experiment.grid import SUPERVISIONS
+    from mspn.networks.build import build_network
+    from mspn.training.hardware import Options, describe_device, peak_memory, pick_device, prepare, set_up
+    from mspn.training.optimisation import Objective
+
+    precision, chosen = VARIANTS[name]
+    device = pick_device(args.device)
+    cpu = device.type == "cpu"
+    options = Options(threads=args.threads or os.cpu_count() or 1, **chosen)
+    batch, steps = args.batch or (8 if cpu else 128), args.steps or (3 if cpu else 30)
+    set_up(device, options)
+    torch.manual_seed(0)
+    network = build_network(args.network, width=args.width)
+    stages: Any = network.stages
+    objective = Objective(args.input, len(stages), *SUPERVISIONS["ctf"][1:], precision)
+    network = prepare(network, device, options).train()
+    times, waits = time_steps(network, objective, device, options, batch, steps, args.workers)
+    peak = peak_memory(device)  # before anything else takes memory
+    speed, rate, gflop = batch / median(times), matrix_gflops(device, precision), step_gflop(args)
+    return {
+        "variant": name,
+        "precision": precision,
+        "options": options.as_dict(),
+        "network": args.network,
+        "input_size": list(args.input),
+        "batch": batch,
+        "threads": options.threads,
+        **describe_device(device),
+        "images_per_s": speed,
+        "step_s": times,
+        "data_wait": sum(waits) / sum(times),
+        "peak_memory_bytes": peak,
+        "gflop_per_image": gflop,
+        "matrix_gflops": rate,
+        "achieved": gflop * speed / rate,
+    }
+
+
+def time_steps(
+    network: "nn.Module",
+    objective: "Objective",
+    device: "torch.device",
+    options: "Options",
+    batch: int,
+    steps: int,
+    workers: int,
+) -> tuple[list[float], list[float]]:
+    """Seconds of each step, and of them waiting for data; two steps to warm up are left out."""
+    from mspn.data.batches import training_batches
+    from mspn.data.crops import make_store
+    from mspn.data.store import open_store
+    from mspn.training.journal import Stopwatch
+    from mspn.training.optimisation import Adam, accumulate_gradients
+
+    optimiser, watch, times, waits = Adam(network, 1e-5), Stopwatch(), [], []
+    size = objective.input_size
+    with tempfile.TemporaryDirectory() as folder:
+        persons = random_persons(Path(folder))
+        make_store(Path(folder) / "store", persons, size, report=lambda line: None)
+        store = open_store(Path(folder) / "store", persons, size)
+        batches = watch.waiting(
+            training_batches(
+                persons,
+                input_size=size,
+                augmentation="paper",
+                seed=0,
+                batch=batch,
+                workers=workers,
+                store=store,
+            )
+        )
+        for _ in range(2 + steps):
+            begin, waited = time.perf_counter(), watch.seconds
+            accumulate_gradients(
+                network,
+                [next(batches)],
+                objective,
+                global_batch=batch,
+                micro=1,
+                device=device,
+                layout=options.layout,
+            ).sum().item()  # waits for the device, as the loop does
+            optimiser.step(1e-4)
+            times.append(time.perf_counter() - begin)
+            waits.append(watch.seconds - waited)
+    return times[2:], waits[2:]
+
+
+def step_gflop(args: argparse.Namespace) -> float:
+    """10^9 operations of one image's forward and backward pass with every head, two for a multiply-add."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from mspn.networks.build import build_network
+
+    network = build_network(args.network, width=args.width)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, *args.input), all_stages=True).sum().backward()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def matrix_gflops(device: "torch.device", precision: str) -> float:
+    """10^9 operations per second of a large matrix product in that precision: the best of five."""
+    import torch
+
+    size = 8192 if device.type == "cuda" else 2048
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
+    best = float("inf")
+    for _ in range(6):  # the first warms up
+        begin = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - begin)
+    return 2 * size**3 / best / 1e9
+
+
+def random_persons(folder: Path, pictures: int = 16, each: int = 4) -> "Persons":
+    """Persons with joints anywhere in their boxes, on pictures of 640x480 that are written to ``folder``."""
+    import cv2
+    import numpy as np
+
+    from mspn.data.persons import Persons, Picture
+    from mspn.data.skeletons import COCO
+
+    random = np.random.default_rng(0)
+    found = {}
+    for number in range(pictures):
+        coarse = random.integers(0, 256, (15, 20, 3), np.uint8)
+        path = folder / f"{number}.jpg"
+        cv2.imwrite(str(path), cv2.resize(coarse, (640, 480), interpolation=cv2.INTER_CUBIC))
+        found[number] = Picture(path, 640, 480)
+    count = pictures * each
+    sizes = random.uniform((60, 120), (200, 360), (count, 2))
+    corners = random.uniform(0, 1, (count, 2)) * ((640, 480) - sizes)
+    joints = corners[:, None] + random.uniform(0, 1, (count, 17, 2)) * sizes[:, None]
+    seen = random.integers(0, 3, (count, 17, 1))
+    return Persons(
+        name="random",
+        skeleton=COCO,
+        pictures=found,
+        ids=np.arange(count),
+        image_ids=np.repeat(np.arange(pictures), each),
+        boxes=np.hstack([corners, sizes]).astype(np.float32),
+        joints=(np.concatenate([joints, seen], axis=2) * (seen > 0)).astype(np.float32),
+        scores=np.ones(count, np.float32),
+        areas=sizes.prod(1).astype(np.float32),
+        head_sizes=np.full(count, np.nan, np.float32),
+    )

@@ -1,0 +1,61 @@
+"""The command line: one verb per step of the benchmark.
+
+Each verb is a module of ``mspn.commands`` with three names: ``HELP`` (one line), ``add_arguments(parser)``
+and ``run(args) -> int`` (the exit code). Those modules import torch inside ``run`` only, so that ``--help``
+and the rules that need no torch stay fast.
+"""
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+import mspn
+from mspn import commands
+from mspn.errors import UserError
+
+
+def verbs_of(package: ModuleType) -> dict[str, ModuleType]:
+    """The modules of a package of verbs, by the verb's name."""
+    found = pkgutil.iter_modules(package.__path__)
+    names = sorted(module.name for module in found if not module.ispkg and module.name != "cli")
+    return {name.replace("_", "-"): importlib.import_module(f"{package.__name__}.{name}") for name in names}
+
+
+def add_verbs(parser: argparse.ArgumentParser, package: ModuleType, title: str) -> None:
+    """Give ``parser`` a sub-command for each verb of ``package``."""
+    subparsers = parser.add_subparsers(required=True, metavar=title.upper(), title=f"{title}s")
+    for verb, command in verbs_of(package).items():
+        sub = subparsers.add_parser(
+            verb,
+            help=command.HELP,
+            description=command.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(sub)
+        if hasattr(command, "run"):
+            sub.set_defaults(run=command.run)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line, every verb's arguments included."""
+    parser = argparse.ArgumentParser(prog="mspn", description=mspn.__doc__)
+    parser.add_argument("--version", action="version", version=f"mspn {mspn.__version__}")
+    add_verbs(parser, commands, "verb")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code is 0 (done), 1 (a check failed), 2 (bad input) or the verb's own."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except UserError as error:
+        print(f"mspn: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of a pipe left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,1 @@
+"""Weights to joints to metrics: inference, decoding, protocols, pictures."""

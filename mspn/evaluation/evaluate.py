@@ -1,0 +1,287 @@
+"""One run on one detector's boxes: a single pass of the network, scored under every protocol, into files.
+
+Written into `Experiment.evaluation_folder`, ``metrics.json`` last: ``predictions.json`` (protocol paper, COCO
+results), ``matches.npz`` (what bootstraps need, by protocol), ``analysis.json`` (kinds of error),
+``sheet.jpg`` (best, median and worst persons), ``stages.npz`` (heat maps by stage, if there are several).
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mspn.data.batches import evaluation_batches
+from mspn.data.load import load_annotations, load_detections, load_split
+from mspn.data.persons import Persons
+from mspn.errors import UserError
+from mspn.evaluation.decode import decode, merge, to_picture
+from mspn.evaluation.extremes import write_sheet
+from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble, stage_maps
+from mspn.evaluation.metrics import analysis, bootstrap, coco, mpii
+from mspn.evaluation.metrics.matches import save_matches
+from mspn.evaluation.metrics.resampling import interval
+from mspn.evaluation.nms import oks_nms
+from mspn.evaluation.protocols import FILTER_KERNELS, Protocol, protocols_for
+from mspn.experiment import provenance
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.grid import DATA, SUPERVISIONS, Run
+from mspn.files import atomic, sha256, write_json
+from mspn.training.hardware import describe_device
+from mspn.training.targets import make_targets
+
+# One seed for all evaluations: figures of the same images are then paired replicate by replicate.
+BOOTSTRAP_SEED = 0
+MAIN = "paper"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run's persons under one protocol, and what they score."""
+
+    image_ids: np.ndarray  # (D,)
+    joints: np.ndarray  # (D, K, 3) x, y in picture pixels, score
+    scores: np.ndarray  # (D,)
+    matches: Any  # bootstrap.Matches or mpii.Distances
+    figures: dict[str, float]  # percent; NaN where no person counts
+
+
+def evaluate(
+    experiment: Experiment,
+    run: Run,
+    seed: int,
+    detector: str,
+    device: torch.device,
+    *,
+    batch: int = 32,
+    workers: int = 0,
+) -> Path:
+    """Evaluate a run and return the folder of its files.
+
+    Raises UserError where weights, data or boxes are missing or do not belong together.
+    """
+    started = time.monotonic()
+    if detector not in (experiment.scale.detectors if run.joint_set == "coco" else experiment.detectors(run)):
+        raise UserError(
+            f"run {run.run!r} has no detector {detector!r} at scale {experiment.scale.name}; "
+            f"the grid asks for {', '.join(experiment.detectors(run))}"
+        )
+    ensemble = load_run(experiment, run, seed, device)
+    dataset = DATA[run.data][0]
+    data, root = experiment.scale.datasets[dataset], experiment.data_folder(dataset)  # type: ignore[index]
+    truth = load_split(data, root, "val")
+    boxes_file = experiment.boxes_file(dataset, detector)
+    if run.joint_set == "mpii":
+        boxes, annotations = truth, None
+        mpii.check_truth_scores_one(truth.joints, truth.head_sizes, truth.image_ids, truth.name)
+    else:
+        boxes = load_detections(boxes_file, truth)
+        annotations = coco.index(load_annotations(data, root, "val"))
+        coco.check_truth_scores_one(annotations, truth.image_ids, truth.joints, truth.name)
+
+    protocols = protocols_for(run.joint_set)
+    joints = joints_by_way(ensemble, boxes, list(protocols.values()), batch=batch, workers=workers)
+    scored = {
+        name: _score_coco(annotations, boxes, joints[joints_of(protocol)], protocol)
+        if annotations is not None
+        else _score_mpii(truth, joints[joints_of(protocol)])
+        for name, protocol in protocols.items()
+    }
+    folder = experiment.evaluation_folder(run, seed, detector)
+    (folder / "metrics.json").unlink(missing_ok=True)  # what it speaks of is about to change
+    rows = _rows(scored, experiment.scale.bootstrap)
+    main = scored[MAIN]
+    verdicts = analysis.judge(truth, main.image_ids, main.joints, main.scores)
+    results = coco.results(main.image_ids, main.joints, main.scores)
+    write_json(folder / "predictions.json", results, indent=None)
+    save_matches(folder / "matches.npz", {name: s.matches for name, s in scored.items()})
+    write_json(folder / "analysis.json", analysis.summary(truth, verdicts, len(main.scores)))
+    write_sheet(folder / "sheet.jpg", truth, main.joints, verdicts)
+    if not run.members:
+        _write_stages(folder / "stages.npz", ensemble, run, truth)
+    address = _address(experiment, run, seed, detector, ensemble, truth, boxes, boxes_file)
+    address["protocols"] = {name: asdict(protocol) for name, protocol in protocols.items()}
+    address["seconds"] = round(time.monotonic() - started, 2)
+    write_json(folder / "metrics.json", {"address": address, "rows": rows})
+    return folder
+
+
+def load_run(experiment: Experiment, run: Run, seed: int, device: torch.device) -> Ensemble:
+    """The networks of a run (several for an ensemble), each checked to be the training that it stands for.
+
+    Raises UserError for a weight file that is missing, damaged, or of another training or geometry.
+    """
+    members = [experiment.run(name) for name in run.members] or [run]
+    paths = [experiment.training_folder(member, seed) / "weights.safetensors" for member in members]
+    ensemble = load_ensemble(paths, device)
+    for path, member, header in zip(paths, members, ensemble.headers, strict=True):
+        wanted = {
+            "training_id": experiment.training_id(member, seed),
+            "joint_set": member.joint_set,
+            "input_size": list(experiment.input_size(member)),
+            "seed": seed,
+            "step": experiment.recipe(member).iterations,
+        }
+        wrong = [
+            f"{key} {header.get(key)!r}, not {value!r}"
+            for key, value in wanted.items()
+            if header.get(key) != value
+        ]
+        if wrong:
+            raise UserError(
+                f"{path}: not the finished training of run {member.run!r}, seed {seed}: {'; '.join(wrong)}; "
+                "train it again"
+            )
+    return ensemble
+
+
+def joints_of(protocol: Protocol) -> tuple[bool, int, bool, str]:
+    """What of a protocol decides the joints; the rest only decides how persons are scored."""
+    return protocol.flip, protocol.shift, protocol.filter, protocol.offset
+
+
+def joints_by_way(
+    ensemble: Ensemble, boxes: Persons, protocols: list[Protocol], *, batch: int = 32, workers: int = 0
+) -> dict[tuple[bool, int, bool, str], np.ndarray]:
+    """Joints (D, K, 3) in picture pixels with scores, by what of the protocols decides them; one pass.
+
+    Heat maps of COCO's detections would fill tens of gigabytes: each batch is decoded in every way at once.
+    """
+    ways = list(dict.fromkeys(joints_of(protocol) for protocol in protocols))
+    kernel = FILTER_KERNELS[ensemble.skeleton.name]
+    parts: dict[tuple[bool, int, bool, str], list[np.ndarray]] = {way: [] for way in ways}
+    order = ensemble.skeleton.mirrored
+    for images, matrices, _ in evaluation_batches(
+        boxes, input_size=ensemble.input_size, batch=batch, workers=workers
+    ):
+        maps, mirrored = heat_maps(ensemble, images)
+        matrices = matrices.to(maps.device)
+        for flip, shift, filtered, offset in ways:
+            merged = merge(maps, mirrored if flip else None, order, shift)
+            joints = decode(merged, kernel if filtered else 0, offset)  # type: ignore[arg-type]
+            parts[flip, shift, filtered, offset].append(to_picture(joints, matrices).cpu().numpy())
+    return {way: np.concatenate(arrays) for way, arrays in parts.items()}
+
+
+def _score_coco(annotations: Any, boxes: Persons, joints: np.ndarray, protocol: Protocol) -> Scored:
+    scores = joints[..., 2].mean(axis=1)
+    if protocol.box_score:
+        scores = scores * boxes.scores
+    images = boxes.image_ids
+    if protocol.nms:
+        areas = boxes.boxes[:, 2].astype(float) * boxes.boxes[:, 3]
+        sigmas = np.array(boxes.skeleton.sigmas)
+        keep = oks_nms(images, joints, scores, areas, sigmas)
+        images, joints, scores = images[keep], joints[keep], scores[keep]
+    results = coco.results(images, joints, scores)
+    evaluation = coco.evaluate(annotations, results)
+    matches = bootstrap.pack(evaluation)
+    own = bootstrap.figures(matches)
+    if own.tolist() != list(evaluation.stats):
+        raise RuntimeError("the packed matches do not give pycocotools' figures; the package has changed")
+    figures = {
+        name: 100 * float(value) if value >= 0 else float("nan")
+        for name, value in zip(coco.FIGURES, evaluation.stats, strict=True)
+    }
+    return Scored(images, joints, scores, matches, figures)
+
+
+def _score_mpii(truth: Persons, joints: np.ndarray) -> Scored:
+    scores = joints[..., 2].mean(axis=1)
+    distances = mpii.pack(truth.joints, truth.head_sizes, truth.image_ids, joints)
+    figures = dict(zip(mpii.FIGURES, (100 * mpii.figures(distances)).tolist(), strict=True))
+    return Scored(truth.image_ids, joints, scores, distances, figures)
+
+
+def _rows(scored: dict[str, Scored], count: int) -> list[dict[str, Any]]:
+    rows = []
+    for name, one in scored.items():
+        module = bootstrap if isinstance(one.matches, bootstrap.Matches) else mpii
+        samples = 100 * module.replicates(one.matches, BOOTSTRAP_SEED, count)
+        for (metric, value), column in zip(one.figures.items(), samples.T, strict=True):
+            low, high = interval(column)
+            numbers = {"value": value, "low": low, "high": high}
+            # JSON has no NaN: a figure of nobody is null.
+            tidy = {key: None if np.isnan(number) else number for key, number in numbers.items()}
+            rows.append({"protocol": name, "metric": metric, **tidy})
+    return rows
+
+
+def _address(
+    experiment: Experiment,
+    run: Run,
+    seed: int,
+    detector: str,
+    ensemble: Ensemble,
+    truth: Persons,
+    boxes: Persons,
+    boxes_file: Path,
+) -> dict[str, Any]:
+    """Where the figures come from, whole."""
+    members = [
+        {key: header.get(key) for key in ("run", "training_id", "tensor_hash", "step", "source", "identity")}
+        for header in ensemble.headers
+    ]
+    single = members[0] if len(members) == 1 else None
+    dataset = DATA[run.data][0]
+    return {
+        "run": run.run,
+        "seed": seed,
+        "scale": experiment.scale.name,
+        "detector": detector,
+        "training_id": "+".join(str(member["training_id"]) for member in members),
+        "tensor_hash": "+".join(str(member["tensor_hash"]) for member in members),
+        "identity": single["identity"] if single else [member["identity"] for member in members],
+        "members": members,
+        "input_size": list(ensemble.input_size),
+        "filter_kernel": FILTER_KERNELS[ensemble.skeleton.name],
+        "data": {
+            "dataset": dataset,
+            **experiment.data_identity(dataset),  # type: ignore[arg-type]
+            "images": len(truth.pictures),
+            "persons": len(truth),
+        },
+        "boxes": {
+            "count": len(boxes),
+            "sha256": sha256(boxes_file) if boxes_file.exists() and boxes is not truth else None,
+        },
+        "bootstrap": {"replicates": experiment.scale.bootstrap, "seed": BOOTSTRAP_SEED, "level": 0.95},
+        **provenance.describe(),
+        **describe_device(ensemble.device),
+    }
+
+
+def _write_stages(path: Path, ensemble: Ensemble, run: Run, truth: Persons) -> None:
+    """Targets and predictions stage by stage (Figure 4) of one person, the same for every run of a scale.
+
+    Arrays: ``crop`` (H, W, 3) uint8 BGR; ``target`` and ``prediction`` (S, K, H/4, W/4) float16, the finest
+    scale; ``joints`` (K, 3) in input pixels; ``person`` (1,) its id. The person has the most visible joints,
+    then the largest box. A network of one stage has nothing to show and gets no file.
+    """
+    path.unlink(missing_ok=True)
+    visible = (truth.joints[..., 2] == 2).sum(axis=1)
+    row = int(np.lexsort((truth.ids, -truth.boxes[:, 2] * truth.boxes[:, 3], -visible))[0])
+    person = truth.select(np.array([row]))
+    size = ensemble.input_size
+    images, matrices, _ = next(iter(evaluation_batches(person, input_size=size, batch=1)))
+    maps = stage_maps(ensemble, images)[0, :, -1]
+    if len(maps) < 2:
+        return
+    _, earlier, last = SUPERVISIONS[run.supervision]
+    joints = torch.from_numpy(person.joints).double()
+    joints[..., :2] = joints[..., :2] @ matrices[:, :, :2].transpose(1, 2) + matrices[:, None, :, 2]
+    kernels = (earlier[-1], last[-1])
+    targets = make_targets(joints.float(), kernels, size)[0]
+    stages = [targets[0]] * (len(maps) - 1) + [targets[1]]
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            crop=images[0].numpy(),
+            target=torch.stack(stages).numpy().astype(np.float16),
+            # Half precision ends at 65,504; only a network that is not trained goes there.
+            prediction=maps.cpu().numpy().clip(-6e4, 6e4).astype(np.float16),
+            joints=joints[0].numpy().astype(np.float32),
+            person=person.ids,
+        )

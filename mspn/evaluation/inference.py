@@ -1,0 +1,74 @@
+"""From weight files and crops to heat maps: one network, or the mean of several of equal geometry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mspn.data.batches import normalise
+from mspn.data.skeletons import Skeleton, skeleton
+from mspn.errors import UserError
+from mspn.networks.weights import load_network
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks that see the same input and predict the same joints; usually one."""
+
+    networks: list[nn.Module]
+    headers: list[dict[str, Any]]
+    device: torch.device
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joint set that all of them predict."""
+        return skeleton(self.headers[0]["joint_set"])
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the input in pixels."""
+        height, width = self.headers[0]["input_size"]
+        return int(height), int(width)
+
+
+def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
+    """Load weight files onto a device; UserError where one is missing, damaged or of another geometry."""
+    loaded = [load_network(path) for path in paths]
+    first = loaded[0][1]
+    for path, (_, header) in zip(paths, loaded, strict=True):
+        for key in ("joint_set", "input_size"):
+            if header[key] != first[key]:
+                raise UserError(
+                    f"{path}: {key} {header[key]}, {paths[0]} has {first[key]}; "
+                    "an ensemble needs networks of equal geometry"
+                )
+    return Ensemble([network.to(device) for network, _ in loaded], [header for _, header in loaded], device)
+
+
+@torch.inference_mode()
+def heat_maps(ensemble: Ensemble, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The finest heat maps of crops and of their mirror images, the mean over the networks.
+
+    ``images`` is (N, H, W, 3) uint8, BGR. Returns two (N, K, H/4, W/4) float32 on the networks' device; the
+    second as the networks gave it, not mirrored back. UserError on a number that is none.
+    """
+    inputs = normalise(images.to(ensemble.device))
+    both = torch.cat([inputs, inputs.flip(-1)])
+    total = ensemble.networks[0](both).float()
+    for network in ensemble.networks[1:]:
+        total = total + network(both).float()
+    maps = total / len(ensemble.networks)
+    if not bool(torch.isfinite(maps).all()):
+        raise UserError("the network gave a heat map with a number that is none; train it again")
+    straight, mirrored = maps.split(len(images))
+    return straight, mirrored
+
+
+@torch.inference_mode()
+def stage_maps(ensemble: Ensemble, images: torch.Tensor) -> torch.Tensor:
+    """The first network's heat maps of every stage and supervised scale: (N, S, L, K, H/4, W/4) float32."""
+    maps: torch.Tensor = ensemble.networks[0](normalise(images.to(ensemble.device)), all_stages=True)
+    return maps.float()

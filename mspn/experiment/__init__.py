@@ -1,0 +1,1 @@
+"""What is run: scales, the grid of runs, their identities, the paper's figures. Imports no torch."""

@@ -1,0 +1,1 @@
+"""Batches to weights: targets, losses, schedule, optimiser, the loop and its checkpoints."""

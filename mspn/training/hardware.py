@@ -1,0 +1,194 @@
+"""How a training uses a machine: processes, threads, layouts, compilation; no part of a run's identity.
+
+The options change speed and memory. On one machine with the same options a training is repeated bit for bit
+on the CPU; another option or another number of processes moves the last bits, as floating-point sums are
+taken in another order. Batch norm alone sees more than that: it normalises each process's micro-batch by
+its own statistics, so that it is the paper's (section 4.2: "mini-batch size 32 per GPU") only where the
+micro-batch is 32; ``--micro-batch 32`` gives that on any number of GPUs. The running statistics that end in
+the weights are those of process 0.
+"""
+
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from mspn.errors import UserError
+from mspn.experiment.provenance import machine
+
+
+@dataclass(frozen=True)
+class Options:
+    """The speed and memory options of a training on one device."""
+
+    threads: int = 1
+    channels_last: bool = True
+    compile: str = "off"  # or "on", or "cuda-graphs"
+    gradient_checkpointing: bool = False
+    sync_batch_norm: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the record of a run's environment."""
+        return asdict(self)
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """The memory format of images and weights."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together, as torchrun's environment tells it."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def from_environment(cls) -> "Processes":
+        """RANK, WORLD_SIZE and LOCAL_RANK; one process where torchrun did not start us."""
+        defaults = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+        return cls(*(int(os.environ.get(name, value)) for name, value in defaults.items()))
+
+
+@contextmanager
+def joined(processes: Processes, device: torch.device) -> Iterator[None]:
+    """Join the group of processes for the length of the block: NCCL between GPUs, gloo between CPUs."""
+    if processes.world == 1:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def micro_batches(global_batch: int, world: int, micro_batch: int | None) -> tuple[int, int]:
+    """(samples per micro-batch, micro-batches per step) of each process; together the global batch.
+
+    Without ``micro_batch`` a process takes its share at once. UserError where it does not divide the share.
+    """
+    if global_batch % world:
+        raise UserError(
+            f"the recipe's global batch of {global_batch} cannot be shared by {world} processes; "
+            f"use one of {_divisors(global_batch)} processes"
+        )
+    share = global_batch // world
+    size = micro_batch or share
+    if share % size:
+        raise UserError(
+            f"--micro-batch {size} does not divide a process's share of the global batch, {share}; "
+            f"use one of {_divisors(share)}"
+        )
+    return size, share // size
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def set_up(device: torch.device, options: Options) -> None:
+    """Process-wide settings: CPU threads; on a GPU cuDNN's search for fast kernels, and true fp32."""
+    torch.set_num_threads(options.threads)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = False  # "fp32" is what it says; bf16 is the fast choice
+
+
+def prepare(network: nn.Module, device: torch.device, options: Options) -> nn.Module:
+    """The network on its device with the options applied; names of weights do not change."""
+    if options.compile == "cuda-graphs" and device.type != "cuda":
+        raise UserError("--compile cuda-graphs needs a GPU; on the CPU leave --compile off")
+    if options.sync_batch_norm:
+        if device.type != "cuda":
+            raise UserError("--sync-batch-norm needs GPUs: torch has it for no other device")
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    network = network.to(device).to(memory_format=options.layout)  # type: ignore[call-overload]
+    if options.gradient_checkpointing:
+        checkpoint_gradients(network)
+    if options.compile != "off":
+        network.compile(mode="reduce-overhead" if options.compile == "cuda-graphs" else "default")
+    return network
+
+
+def checkpoint_gradients(network: nn.Module) -> None:
+    """Keep only each stage's parts' inputs for the backward pass and compute the rest again.
+
+    Parts are the modules a stage consists of: its down path, up path, heads, aggregation. The second
+    computation must not move batch norm's running statistics a second time.
+    """
+    stages: Any = network.stages
+    for stage in stages:
+        for part in stage.children():
+            for module in part if isinstance(part, nn.ModuleList) else [part]:
+                module.forward = _recomputed(module, module.forward)
+
+
+def _recomputed(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+    @contextmanager
+    def frozen_statistics() -> Iterator[None]:
+        before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+        for norm in norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+        try:
+            yield
+        finally:
+            for norm, momentum, count in before:
+                norm.momentum, norm.num_batches_tracked = momentum, count
+
+    def call(*arguments: Any) -> Any:
+        return checkpoint(
+            forward,
+            *arguments,
+            use_reentrant=False,
+            preserve_rng_state=False,  # no network draws random numbers
+            context_fn=lambda: (nullcontext(), frozen_statistics()),
+        )
+
+    return call
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """``auto`` (the GPU where there is one), ``cpu`` or ``cuda``; UserError where there is no such device."""
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu or check the driver")
+    if name == "cpu" or not there:
+        return torch.device("cpu")
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(f"process {local_rank} has no GPU: this machine has {torch.cuda.device_count()}")
+    return torch.device("cuda", local_rank)
+
+
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """The device's name and what decides its arithmetic: CUDA and cuDNN, or the CPU's instructions."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        return {
+            "device": name,
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+            "gpu_memory_gib": round(torch.cuda.get_device_properties(device).total_memory / 2**30, 1),
+        }
+    return {"device": machine()["cpu"], "instructions": torch.backends.cpu.get_cpu_capability()}
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that the process held on the GPU, or of resident memory on the CPU, so far."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

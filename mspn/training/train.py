@@ -1,0 +1,241 @@
+"""The training loop: one function that reads top-down, from the last checkpoint to the last step."""
+
+import hashlib
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mspn.data.batches import Batch
+from mspn.errors import UserError
+from mspn.experiment.config import Recipe
+from mspn.files import write_json
+from mspn.training.checkpoints import load_checkpoint, lock_folder, save_checkpoint
+from mspn.training.hardware import Options, Processes, micro_batches
+from mspn.training.journal import Clock, Journal, Progress, Stopwatch
+from mspn.training.optimisation import (
+    Adam,
+    Objective,
+    accumulate_gradients,
+    learning_rate,
+    update_average,
+)
+
+# EX_TEMPFAIL of sysexits.h, "try again later": the job was told to stop, saved, and can be requeued.
+REQUEUE = 75
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, how, and where its checkpoints lie."""
+
+    recipe: Recipe
+    objective: Objective
+    batches: Callable[[int, int], Iterator[Batch]]  # (micro-batch, first micro-batch's number) -> without end
+    identity: dict[str, Any]
+    folder: Path  # of the checkpoints
+    sample: Callable[[int], str] = str  # a sample's row -> its name in messages
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the identity; a checkpoint of another is refused."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how it runs; changes no more than the last bits (see ``mspn.training.hardware``)."""
+
+    device: torch.device
+    options: Options = field(default_factory=Options)
+    processes: Processes = field(default_factory=Processes)
+    micro_batch: int | None = None
+    save_every_s: float = 60
+    save_every_steps: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)  # for the record of attempts
+
+
+@dataclass
+class Stop:
+    """Set by a signal: the loop finishes its step, saves and returns."""
+
+    signal: int | None = None
+
+    @contextmanager
+    def on_signals(self) -> Iterator["Stop"]:
+        """SIGTERM and SIGUSR1, a cluster's warning, and SIGINT ask for a stop within the block."""
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self.signal = number
+
+        numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+        before = [signal.signal(number, ask) for number in numbers]
+        try:
+            yield self
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+
+def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) -> dict[str, Tensor] | None:
+    """Train ``network`` (prepared by ``mspn.training.hardware.prepare``) to the end of its recipe.
+
+    Goes on from the newest checkpoint where there is one. Returns the final weights, averaged if the recipe
+    says so; None when told to stop, the state being saved. Raises UserError at a loss that is not finite,
+    with the last checkpoint as it was.
+    """
+    recipe, objective, world = training.recipe, training.objective, machine.processes.world
+    micro_batch, micro = micro_batches(recipe.batch, world, machine.micro_batch)
+    lock = lock_folder(training.folder) if machine.processes.rank == 0 else None
+    optimiser = Adam(network, recipe.weight_decay)
+    average = {k: v.clone() for k, v in network.state_dict().items()} if recipe.ema else None
+    start = done = resume(network, optimiser, average, training)
+
+    watch = Stopwatch()
+    batches = watch.waiting(training.batches(micro_batch, start * micro))
+    clock = Clock(watch, machine.save_every_s, machine.save_every_steps)
+    progress = Progress(start, recipe.iterations, recipe.batch)
+    facts = {"micro_batch": micro_batch, "accumulation": micro, "world": world, **machine.facts}
+    journal = Journal(training.folder, start, facts) if lock else None  # the first process writes for all
+    model = network.train()
+    if world > 1:
+        model = DistributedDataParallel(network, broadcast_buffers=False)
+
+    while done < recipe.iterations:
+        clock.begin_step()
+        lr = learning_rate(recipe, done)
+        chunk = list(islice(batches, micro))
+        losses = accumulate_gradients(
+            model,
+            chunk,
+            objective,
+            global_batch=recipe.batch,
+            micro=micro,
+            device=machine.device,
+            layout=machine.options.layout,
+            world=world,
+        )  # (n, S, L)
+        means, stopping = agree(losses, recipe.batch, stop, world)  # (S, L); waits for the device
+        if not torch.isfinite(means).all():
+            if journal:
+                journal.sync(done, "loss not finite", clock.facts(machine.device, world))
+            raise not_finite(done, losses, chunk, training, world)
+        optimiser.step(lr)
+        if average is not None and recipe.ema:
+            update_average(average, network, recipe.ema)
+        done += 1
+
+        if journal:
+            journal.step(done - 1, lr, means.tolist(), *clock.step_speed(recipe.batch))
+            progress.show(done, float(means.sum()), watch.seconds)
+            if done == recipe.iterations or stopping or clock.save_due(done):
+                with clock.saving():
+                    journal.sync(done, "running", clock.facts(machine.device, world))
+                    save_checkpoint(training.folder, state_of(network, optimiser, average, training, done))
+        if stopping:
+            break
+
+    finished = done == recipe.iterations
+    if lock and journal:
+        journal.sync(done, "finished" if finished else "stopped", clock.facts(machine.device, world))
+        journal.close()
+        lock.close()
+    if not finished:
+        return None
+    return network.state_dict() if average is None else average
+
+
+def agree(losses: Tensor, batch: int, stop: Stop, world: int) -> tuple[Tensor, bool]:
+    """The mean losses (S, L) over the global batch, on the host, and whether any process was told to stop."""
+    sums, asked = losses.sum(0), stop.signal is not None
+    if world > 1:
+        packed = torch.cat([sums.flatten(), sums.new_tensor([float(asked)])])
+        dist.all_reduce(packed)
+        sums, asked = packed[:-1].reshape(sums.shape), bool(packed[-1] > 0)
+    return (sums / batch).cpu(), asked
+
+
+def state_of(
+    network: nn.Module,
+    optimiser: Adam,
+    average: dict[str, Tensor] | None,
+    training: Training,
+    step: int,
+) -> dict[str, Any]:
+    """All that the rest of a training depends on; samples are a function of the seed and the step."""
+    return {
+        "identity": training.fingerprint,
+        "step": step,
+        "network": network.state_dict(),
+        "optimiser": optimiser.state(),
+        "average": average,
+        "schedule": {"lr": learning_rate(training.recipe, step), "iterations": training.recipe.iterations},
+        "generators": {
+            "cpu": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        },
+    }
+
+
+def resume(
+    network: nn.Module,
+    optimiser: Adam,
+    average: dict[str, Tensor] | None,
+    training: Training,
+) -> int:
+    """Take over the newest sound checkpoint's state; returns its step, 0 where there is none."""
+    state = load_checkpoint(training.folder, training.fingerprint)
+    if state is None:
+        return 0
+    step: int = state["step"]
+    schedule = {"lr": learning_rate(training.recipe, step), "iterations": training.recipe.iterations}
+    if state["schedule"] != schedule:
+        raise UserError(
+            f"{training.folder}: the checkpoint of step {step} has the schedule {state['schedule']}, "
+            f"the recipe wants {schedule}; remove the folder to start afresh"
+        )
+    network.load_state_dict(state["network"])
+    optimiser.load(state["optimiser"])
+    for name, value in (average or {}).items():
+        value.copy_(state["average"][name])
+    torch.set_rng_state(state["generators"]["cpu"])
+    if len(state["generators"]["cuda"]) == torch.cuda.device_count() > 0:
+        torch.cuda.set_rng_state_all(state["generators"]["cuda"])
+    return step
+
+
+def not_finite(step: int, losses: Tensor, chunk: list[Batch], training: Training, world: int) -> UserError:
+    """The error that names step, stages, scales and samples; all of them are in ``failure.json``."""
+    rows = torch.cat([batch.index for batch in chunk]).tolist()
+    names = [training.sample(row) for row in rows]
+    _, stages, scales = losses.shape
+    found = [
+        (names[n], f"stage {s + 1} of {stages}, scale 1/{4 * 2 ** (scales - 1 - level)}")
+        for n, s, level in (~torch.isfinite(losses)).nonzero().tolist()
+    ]
+    if world > 1:
+        gathered: list[Any] = [None] * world
+        dist.all_gather_object(gathered, (names, found))
+        names = [name for part, _ in gathered for name in part]
+        found = [pair for _, part in gathered for pair in part]
+    places = sorted({place for _, place in found}) or ["their sum"]
+    samples = list(dict.fromkeys(name for name, _ in found)) or names
+    path = training.folder / "failure.json"
+    if world == 1 or dist.get_rank() == 0:
+        write_json(path, {"step": step, "not_finite": found, "batch": names})
+    shown = "; ".join(samples[:5]) + (f"; and {len(samples) - 5} more" if len(samples) > 5 else "")
+    return UserError(
+        f"step {step}: the loss is not finite at {'; '.join(places)}, for {len(samples)} of {len(names)} "
+        f"samples: {shown}. All are listed in {path}. The last checkpoint is as it was. Look at these "
+        "samples, lower the learning rate, or use precision fp32."
+    )
