@@ -13,7 +13,7 @@ from mspn.networks.build import build_network
 from mspn.training.checkpoints import checkpoint_steps, read_checkpoint
 from mspn.training.hardware import Options, Processes, checkpoint_gradients, micro_batches, prepare
 from mspn.training.memory import probe
-from mspn.training.optimisation import Objective
+from mspn.training.objective import Objective
 from mspn.training.train import Machine, Stop, Training, train
 
 CPU = torch.device("cpu")

@@ -163,7 +163,7 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
     from mspn.data.batches import training_batches
     from mspn.training.hardware import joined, micro_batches, prepare, set_up
     from mspn.training.memory import probe
-    from mspn.training.optimisation import Objective, starting_network
+    from mspn.training.objective import Objective, starting_network
     from mspn.training.train import Training, train
 
     machine = machine_from(args)

@@ -17,7 +17,8 @@ from mspn.data.batches import Batch
 from mspn.errors import UserError
 from mspn.experiment.config import Recipe
 from mspn.training.hardware import Options, peak_memory, prepare
-from mspn.training.optimisation import Adam, Objective, accumulate_gradients
+from mspn.training.objective import Objective, accumulate_gradients
+from mspn.training.optimiser import make_optimiser, take_step
 
 # Of the memory that is free, this share may be planned with: allocators cut it into pieces.
 USABLE = 0.9
@@ -81,7 +82,7 @@ def step_peak(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     model = prepare(copy.deepcopy(network), device, options).train()
-    optimiser = Adam(model, recipe.weight_decay)
+    optimiser = make_optimiser(model, recipe.weight_decay)
     height, width = objective.input_size
     batch = Batch(
         images=torch.zeros(samples, height, width, 3, dtype=torch.uint8),
@@ -98,7 +99,7 @@ def step_peak(
             device=device,
             layout=options.layout,
         )
-        optimiser.step(0.0)
+        take_step(optimiser, 0.0)
     return peak_memory(device)
 
 

@@ -23,13 +23,9 @@ from mspn.files import write_json
 from mspn.training.checkpoints import load_checkpoint, lock_folder, save_checkpoint
 from mspn.training.hardware import Options, Processes, micro_batches
 from mspn.training.journal import Clock, Journal, Progress, Stopwatch
-from mspn.training.optimisation import (
-    Adam,
-    Objective,
-    accumulate_gradients,
-    learning_rate,
-    update_average,
-)
+from mspn.training.objective import Objective, accumulate_gradients
+from mspn.training.optimiser import load_optimiser, make_optimiser, take_step, update_average
+from mspn.training.schedule import learning_rate
 
 # EX_TEMPFAIL of sysexits.h, "try again later": the job was told to stop, saved, and can be requeued.
 REQUEUE = 75
@@ -97,7 +93,7 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
     recipe, objective, world = training.recipe, training.objective, machine.processes.world
     micro_batch, micro = micro_batches(recipe.batch, world, machine.micro_batch)
     lock = lock_folder(training.folder) if machine.processes.rank == 0 else None
-    optimiser = Adam(network, recipe.weight_decay)
+    optimiser = make_optimiser(network, recipe.weight_decay)
     average = {k: v.clone() for k, v in network.state_dict().items()} if recipe.ema else None
     start = done = resume(network, optimiser, average, training)
 
@@ -130,7 +126,7 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
             if journal:
                 journal.sync(done, "loss not finite", clock.facts(machine.device, world))
             raise not_finite(done, losses, chunk, training, world)
-        optimiser.step(lr)
+        take_step(optimiser, lr)
         if average is not None and recipe.ema:
             update_average(average, network, recipe.ema)
         done += 1
@@ -167,7 +163,7 @@ def agree(losses: Tensor, batch: int, stop: Stop, world: int) -> tuple[Tensor, b
 
 def state_of(
     network: nn.Module,
-    optimiser: Adam,
+    optimiser: torch.optim.Adam,
     average: dict[str, Tensor] | None,
     training: Training,
     step: int,
@@ -177,7 +173,7 @@ def state_of(
         "identity": training.fingerprint,
         "step": step,
         "network": network.state_dict(),
-        "optimiser": optimiser.state(),
+        "optimiser": optimiser.state_dict(),
         "average": average,
         "schedule": {"lr": learning_rate(training.recipe, step), "iterations": training.recipe.iterations},
         "generators": {
@@ -189,7 +185,7 @@ def state_of(
 
 def resume(
     network: nn.Module,
-    optimiser: Adam,
+    optimiser: torch.optim.Adam,
     average: dict[str, Tensor] | None,
     training: Training,
 ) -> int:
@@ -205,7 +201,7 @@ def resume(
             f"the recipe wants {schedule}; remove the folder to start afresh"
         )
     network.load_state_dict(state["network"])
-    optimiser.load(state["optimiser"])
+    load_optimiser(optimiser, state["optimiser"])
     for name, value in (average or {}).items():
         value.copy_(state["average"][name])
     torch.set_rng_state(state["generators"]["cpu"])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mspn.data.persons import Persons
     from mspn.training.hardware import Options
-    from mspn.training.optimisation import Objective
+    from mspn.training.objective import Objective
 
 HELP = "training: images/s, data wait, memory and share of the matrix rate, each option on and off"
 
@@ -128,7 +128,7 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
     from mspn.experiment.grid import SUPERVISIONS
     from mspn.networks.build import build_network
     from mspn.training.hardware import Options, describe_device, peak_memory, pick_device, prepare, set_up
-    from mspn.training.optimisation import Objective
+    from mspn.training.objective import Objective
 
     precision, chosen = VARIANTS[name]
     device = pick_device(args.device)
@@ -177,9 +177,10 @@ def time_steps(
     from mspn.data.crops import make_store
     from mspn.data.store import open_store
     from mspn.training.journal import Stopwatch
-    from mspn.training.optimisation import Adam, accumulate_gradients
+    from mspn.training.objective import accumulate_gradients
+    from mspn.training.optimiser import make_optimiser, take_step
 
-    optimiser, watch, times, waits = Adam(network, 1e-5), Stopwatch(), [], []
+    optimiser, watch, times, waits = make_optimiser(network, 1e-5), Stopwatch(), [], []
     size = objective.input_size
     with tempfile.TemporaryDirectory() as folder:
         persons = random_persons(Path(folder))
@@ -207,7 +208,7 @@ def time_steps(
                 device=device,
                 layout=options.layout,
             ).sum().item()  # waits for the device, as the loop does
-            optimiser.step(1e-4)
+            take_step(optimiser, 1e-4)
             times.append(time.perf_counter() - begin)
             waits.append(watch.seconds - waited)
     return times[2:], waits[2:]
