@@ -31,4 +31,6 @@ onsuccess:
 
 onerror:
     print(f"Failed. The logs lie in {LOGS}; run the same command again to go on.")
-    print(*explain_files(LOGS, ".snakemake/log", ".snakemake/slurm_logs", since=STARTED), sep="\n")
+    shell(
+        "python -m mspn doctor --failures {LOGS:q} .snakemake/log .snakemake/slurm_logs --since {STARTED}"
+    )

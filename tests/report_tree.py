@@ -17,8 +17,9 @@ import numpy as np
 from mspn.evaluation.metrics import bootstrap
 from mspn.evaluation.metrics.matches import save_matches
 from mspn.evaluation.protocols import protocols_for
-from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
+from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import Figures, load_figures
 
 REPOSITORY = Path(__file__).resolve().parent.parent

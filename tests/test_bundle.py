@@ -11,7 +11,7 @@ import pytest
 
 from mspn.commands.cli import main
 from mspn.errors import UserError
-from mspn.experiment.experiment import load_experiment
+from mspn.experiment.load import load_experiment
 from mspn.report.bundle import CRATE, MANIFEST, SCALE, verify, write_bundle
 from tests import report_tree
 

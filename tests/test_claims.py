@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from mspn.experiment.experiment import load_experiment
+from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import FLOPS, load_figures
 from mspn.report.claim_parts import CLAIMS, Claim, Part
 from mspn.report.claims import VERDICTS, evaluate, paper_ask

@@ -18,7 +18,8 @@ from mspn.cluster.doctor import Site
 from mspn.cluster.findings import Check
 from mspn.cluster.profiles import Cluster
 from mspn.commands.cli import main
-from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.load import load_experiment
 
 JOINTS = [v for k in range(17) for v in (20 + k, 15 + 2 * k, 2)]
 SCALE = """

@@ -22,8 +22,8 @@ from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble
 from mspn.evaluation.metrics import bootstrap, coco, mpii
 from mspn.evaluation.metrics.matches import load_matches
 from mspn.evaluation.protocols import PROTOCOLS, protocols_for
-from mspn.experiment.experiment import load_experiment
 from mspn.experiment.grid import SUPERVISIONS
+from mspn.experiment.load import load_experiment
 from mspn.experiment.networks import network_spec
 from mspn.files import read_json, write_json
 from mspn.networks.build import build_network

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from mspn.errors import UserError
-from mspn.experiment.experiment import load_experiment
+from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import load_figures
 from mspn.report import claims, curves, figures, pictures, style
 from mspn.report.draws import Draws

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from mspn.errors import UserError
-from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import GRID, GRID_COLUMNS, load_grid
+from mspn.experiment.load import load_experiment
 
 ROW = "one\tmspn-1\t256x192\tctf\tcoco\tgt\t"
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from mspn.errors import UserError
-from mspn.experiment.experiment import load_experiment
+from mspn.experiment.load import load_experiment
 from mspn.report.page import load_ledger, make_report
 from tests import report_tree
 

@@ -17,7 +17,8 @@ from mspn.cluster.plan import Task, buy_tables, critical_path, gpu_tasks, wall_t
 from mspn.commands.cli import main
 from mspn.commands.plan import describe
 from mspn.errors import UserError
-from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.load import load_experiment
 
 GIGA = 2.0**30
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mspn.experiment.experiment import load_experiment
+from mspn.experiment.load import load_experiment
 from mspn.experiment.tuning import best_rates
 from mspn.report.bundle import SCALE, verify
 

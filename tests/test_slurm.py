@@ -103,7 +103,7 @@ def mspn(copy: Path, *arguments: str, check: bool = True) -> subprocess.Complete
 def scale(copy: Path, seed: int, steps: int = STEPS) -> Path:
     """Write the scale for a seed; the path of its one training's checkpoints."""
     (copy / "one.yaml").write_text(SCALE.format(seed=seed, steps=steps))
-    code = "from mspn.experiment.experiment import load_experiment as l; print(*l('one.yaml').trainings())"
+    code = "from mspn.experiment.load import load_experiment as l; print(*l('one.yaml').trainings())"
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, cwd=copy, env=environment(copy), capture_output=True, text=True, check=True

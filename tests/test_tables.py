@@ -10,7 +10,7 @@ import pytest
 from scipy.special import stdtrit
 
 from mspn.errors import UserError
-from mspn.experiment.experiment import load_experiment
+from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import FLOPS, load_figures
 from mspn.report.cells import Book, signed
 from mspn.report.claims import evaluate

@@ -9,7 +9,8 @@ from mspn.commands.cli import main
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.experiment.config import parse_size
-from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.load import load_experiment
 from mspn.experiment.networks import family, network_spec
 from mspn.experiment.tuning import best_rates, search_table
 from mspn.networks.build import construct

@@ -33,7 +33,7 @@ def own_clone(folder: Path) -> tuple[Path, list[str]]:
     (copy / "own.yaml").write_text(OWN)
     rule = copy / "workflow/rules/training.smk"
     rule.write_text(rule.read_text().replace("--threads {threads}", "--threads {threads} --save-steps 2"))
-    listing = "from mspn.experiment.experiment import load_experiment as e; print(*e('own.yaml').trainings())"
+    listing = "from mspn.experiment.load import load_experiment as e; print(*e('own.yaml').trainings())"
     done = subprocess.run(
         [sys.executable, "-c", listing], cwd=copy, capture_output=True, text=True, check=True
     )

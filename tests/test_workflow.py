@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mspn.experiment.experiment import load_experiment
+from mspn.experiment.load import load_experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 

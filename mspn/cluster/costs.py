@@ -175,7 +175,9 @@ def boxes(experiment: Experiment, run: Run) -> int:
 
 
 def crop_stores(experiment: Experiment) -> dict[tuple[str, tuple[int, int]], int]:
-    """The crop stores of a scale, (data set, input size) -> persons."""
+    """The crop stores of a scale, (data set, input size) -> persons; none where it trains from pictures."""
+    if experiment.scale.crops == "exact":
+        return {}
     return {
         (name, experiment.input_size(run)): persons(experiment, name)
         for run in experiment.trained
@@ -194,7 +196,7 @@ def disk_bytes(experiment: Experiment, sizes: dict[str, Size]) -> dict[str, floa
     used = {name: experiment.scale.datasets[name] for run in experiment.trained for name in DATA[run.data]}  # type: ignore[index]
     weights = {run.run: 4.0 * sizes[run.run].parameters for run in experiment.trained}
     trained = [weights[run.run] for run, _ in experiment.trainings().values()]
-    stores = crop_stores(experiment) if experiment.scale.crops == "store" else {}
+    stores = crop_stores(experiment)
     return {
         "data sets": sum(DATA_BYTES[n] for n, d in used.items() if isinstance(d, CocoData | MpiiData)),
         "crop stores": sum(

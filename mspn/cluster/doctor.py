@@ -23,7 +23,8 @@ from mspn.cluster.lease import list_devices, visible_devices
 from mspn.cluster.profiles import Cluster, ask_cluster
 from mspn.errors import UserError
 from mspn.experiment.config import SynthData
-from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.load import load_experiment
 
 LOCK = Path("requirements.lock")
 STATE = Path(".snakemake")

@@ -105,8 +105,7 @@ def count_jobs(experiment: Experiment) -> dict[str, int]:
     jobs = Counter(all=1, report=1, latency=1, flops=1)
     used = {name for run in runs for name in DATA[run.data]}
     jobs["synth"] = sum(isinstance(scale.datasets[name], SynthData) for name in used)  # type: ignore[index]
-    if scale.crops == "store":
-        jobs["crops"] = len(crop_stores(experiment))
+    jobs["crops"] = len(crop_stores(experiment))
     jobs["detect"] = len({(DATA[r.data][0], d) for r in runs for d in experiment.detectors(r)})
     jobs["train"] = len(experiment.trainings())
     jobs["evaluate"] = len(experiment.evaluations())

@@ -1,7 +1,6 @@
 """Checks of an experiment's inputs before any training: data sets, detections, pretrained weights, truth."""
 
 import re
-from pathlib import Path
 from typing import Any, Literal
 
 from mspn.cluster.findings import Check
@@ -172,7 +171,7 @@ def check_weights(experiment: Experiment) -> Check:
     said: dict[str, list[str]] = {}
     for network in experiment.networks():
         try:
-            said.setdefault(_start(experiment, network, folder), []).append(network)
+            said.setdefault(_start(experiment, network), []).append(network)
         except UserError as error:
             if not any(finding.problem == str(error) for finding in check.findings):
                 check.wrong(str(error), remedy)
@@ -180,9 +179,9 @@ def check_weights(experiment: Experiment) -> Check:
     return check
 
 
-def _start(experiment: Experiment, name: str, folder: Path) -> str:
+def _start(experiment: Experiment, name: str) -> str:
     """What a network starts from, said by the code that does it in a training."""
-    from mspn.networks.imagenet import load_imagenet
+    from mspn.networks.imagenet import pretrain
 
     run = next(run for run in experiment.trained if run.network == name)
     constructor, keywords = network_spec(name)
@@ -191,4 +190,4 @@ def _start(experiment: Experiment, name: str, folder: Path) -> str:
         "scales": SUPERVISIONS[run.supervision][0],
         "width": experiment.scale.width,
     }
-    return load_imagenet(construct(constructor, {**keywords, **decided}), folder)
+    return pretrain(construct(constructor, {**keywords, **decided}), experiment, run)

@@ -19,14 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", dest="run_name", metavar="RUN", help="a run of the grid, for its input size at this scale"
     )
     size.add_argument("--input", metavar="HxW", help="the input size in pixels, such as 256x192")
-    parser.add_argument(
-        "--form", choices=("raw", "jpeg"), default="raw", help="pixels, or smaller and slower"
-    )
-    parser.add_argument(
-        "--oversampling",
-        type=float,
-        help="stored pixels for each input pixel when the input shows just the box (default: 2)",
-    )
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="threads")
     parser.add_argument("--estimate", action="store_true", help="say how large the store would be, and stop")
     parser.add_argument(
@@ -36,12 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make, estimate or verify the store."""
-    from mspn.data.crops import OVERSAMPLING, SERVED, estimate, layout, make_store
+    from mspn.data.crops import estimate, layout, make_store
     from mspn.data.load import load_split
     from mspn.data.store import mean_difference, open_store, verify_store
     from mspn.errors import UserError
     from mspn.experiment.config import parse_size
-    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.load import load_experiment
     from mspn.files import write_json
 
     experiment = load_experiment(args.scale)
@@ -51,8 +43,11 @@ def run(args: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise UserError(f"--input: {error}") from None
+    settings = experiment.scale.crops
     if args.dataset not in experiment.scale.datasets:
         raise UserError(f"scale {args.scale}: no data set {args.dataset}")
+    if settings == "exact":
+        raise UserError(f"scale {args.scale}: crops: exact: it trains from the pictures, without a store")
     folder = experiment.crop_store(args.dataset, size)
     if args.verify:
         manifest = verify_store(folder)
@@ -60,18 +55,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     data = experiment.scale.datasets[args.dataset]
     persons = load_split(data, experiment.data_folder(args.dataset), "train")
-    oversampling = args.oversampling or OVERSAMPLING
-    expected = estimate(layout(persons, size, oversampling), args.form)
-    print(f"{folder}: {len(persons)} persons, about {expected / 1e6:.1f} MB as {args.form}")
+    augmentation = experiment.augmentation(args.dataset)
+    expected = estimate(layout(persons, size, augmentation, settings.oversampling), settings.form)
+    print(f"{folder}: {len(persons)} persons, about {expected / 1e6:.1f} MB as {settings.form}")
     if args.estimate:
         return 0
-    manifest = make_store(folder, persons, size, args.form, oversampling, args.workers)
-    store = open_store(folder, persons, size)
-    differences = {
-        name: mean_difference(store, persons, size, name) for name in SERVED[persons.skeleton.name]
-    }
-    write_json(folder / "difference.json", {"mean_grey_levels_of_255": differences})
-    print(f"{folder}: {manifest['bytes'] / 1e6:.1f} MB; mean difference to the exact path, of 255 levels:")
-    for name, value in differences.items():
-        print(f"  {name}: {value:.3f}")
+    manifest = make_store(folder, persons, size, augmentation, settings, args.workers)
+    store = open_store(folder, persons, size, augmentation, settings)
+    difference = mean_difference(store, persons, size, augmentation)
+    write_json(folder / "difference.json", {"mean_grey_levels_of_255": difference})
+    print(f"{folder}: {manifest['bytes'] / 1e6:.1f} MB; mean difference to the exact path, of 255 levels: "
+          f"{difference:.3f}")  # fmt: skip
     return 0

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from mspn.data.detectors import detect
     from mspn.data.load import is_mpii, load_annotations, load_split
     from mspn.errors import UserError
-    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.load import load_experiment
     from mspn.files import write_json
 
     experiment = load_experiment(args.scale)

@@ -16,12 +16,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
     parser.add_argument("--profile", type=Path, metavar="DIR", help="the Snakemake profile that will be used")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--failures",
+        nargs="+",
+        metavar="LOGS",
+        help="only say what logs, or folders of them, tell of failures",
+    )
+    parser.add_argument("--since", type=float, default=0.0, metavar="T", help="of these, since Unix time T")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check and print; 1 when an error was found."""
     from mspn.cluster.doctor import as_json, examine
+    from mspn.cluster.failures import explain_files
 
+    if args.failures:
+        print(*explain_files(*args.failures, since=args.since), sep="\n")
+        return 0
     checks = examine(args.scale, args.profile)
     if args.json:
         print(as_json(checks))

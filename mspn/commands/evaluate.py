@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from mspn.evaluation.evaluate import MAIN, evaluate
-    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.load import load_experiment
     from mspn.files import read_json
     from mspn.training.hardware import pick_device
 

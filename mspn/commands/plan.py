@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from mspn.cluster.plan import make_plan
-    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.load import load_experiment
 
     plan = make_plan(
         load_experiment(args.scale),

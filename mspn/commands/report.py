@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.load import load_experiment
     from mspn.report.page import make_report
 
     experiment = load_experiment(args.scale)
@@ -71,7 +71,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _bundle(args: argparse.Namespace) -> int:
-    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.load import load_experiment
     from mspn.report.bundle import write_bundle
 
     experiment = load_experiment(args.scale)

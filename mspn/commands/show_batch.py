@@ -20,17 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=int, default=0, help="skip this many sheets (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--augmentation", choices=("paper", "released", "mpii", "none"), help="not the run's own"
+        "--augmentation", metavar="NAME", help="from the pictures, not with the run's"
     )
-    parser.add_argument("--crops", choices=("store", "exact"), default="exact", help="where crops come from")
+    parser.add_argument("--exact", action="store_true", help="from the pictures, not the scale's crop store")
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw the sheet."""
+    from mspn.data.augment import AUGMENTATIONS
     from mspn.data.load import join, load_training
     from mspn.errors import UserError
-    from mspn.experiment.experiment import load_experiment
     from mspn.experiment.grid import SUPERVISIONS
+    from mspn.experiment.load import load_experiment
     from mspn.files import atomic
     from mspn.training.batch_picture import draw_sheet
 
@@ -41,10 +42,12 @@ def run(args: argparse.Namespace) -> int:
     kernels = SUPERVISIONS[chosen.supervision or "ctf"][2]
     size = experiment.input_size(chosen)
     augmentation = args.augmentation or experiment.recipe(chosen).augmentation
-    parts, store = load_training(experiment, chosen, augmentation, use_store=args.crops == "store")
+    if augmentation not in AUGMENTATIONS:
+        raise UserError(f"--augmentation {augmentation}: there are: {', '.join(AUGMENTATIONS)}")
+    parts, store = load_training(experiment, chosen, exact=args.exact or args.augmentation is not None)
     persons = join(parts)
     image = draw_sheet(persons, size, augmentation, kernels, args.seed, args.samples, args.start, store)
     with atomic(args.out) as temporary:
         temporary.write_bytes(image(args.out.suffix.lower()))
-    print(f"{args.out}: {args.samples} samples of {persons.name}, recipe {augmentation}, crops {args.crops}")
+    print(f"{args.out}: {args.samples} samples of {persons.name}, augmentation {augmentation}")
     return 0

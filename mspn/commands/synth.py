@@ -86,7 +86,7 @@ def _make(args: argparse.Namespace) -> Path:
 
 def _from_scale(scale: str, dataset: str) -> tuple[Path, dict[str, Any]]:
     from mspn.experiment.config import SynthData
-    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.load import load_experiment
 
     experiment = load_experiment(scale)
     data = {str(name): value for name, value in experiment.scale.datasets.items()}.get(dataset)

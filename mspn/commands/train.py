@@ -20,14 +20,15 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
-from mspn.experiment.experiment import Experiment, load_experiment
+from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
-from mspn.files import atomic, write_json
+from mspn.experiment.load import load_experiment
 
 if TYPE_CHECKING:
     import torch
@@ -45,15 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", dest="run_name", metavar="RUN", help="a run of the grid")
     parser.add_argument("--seed", type=int, default=0, help="its seed (default: 0)")
     parser.add_argument("--training", metavar="ID", help="in place of --run and --seed: the training's id")
+    parser.add_argument("--trunk", metavar="ID", help="a trunk, from which trainings branch off to cool down")
+    parser.add_argument("--until", type=int, metavar="N", help="the steps of the trunk")
+    parser.add_argument(
+        "--replicate",
+        action="store_true",
+        help="train again beside a finished training, say whether the weights are the same, and leave it as "
+        "it is; exit code 1 if they differ",
+    )
     add_machine_arguments(parser)
     add = parser.add_argument
-    add(
-        "--micro-batch",
-        type=int,
-        metavar="M",
-        help="samples at once per process; the gradients of several are accumulated to the recipe's batch "
-        "(default: all of a process's share)",
-    )
     add("--workers", type=int, default=0, help="threads that make batches (default: 0)")
     add(
         "--store-on-device",
@@ -72,7 +74,7 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: auto, a GPU if there is)"
     )
-    add("--threads", type=int, default=1, help="CPU threads; the last bits depend on it (default: 1)")
+    add("--threads", type=int, default=1, help="CPU threads; results depend on it as on a seed (default: 1)")
     add(
         "--channels-last",
         action=argparse.BooleanOptionalAction,
@@ -88,7 +90,6 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
         help="torch.compile; takes minutes on a CPU (default: off)",
     )
     add("--gradient-checkpointing", action="store_true", help="less memory, more time")
-    add("--sync-batch-norm", action="store_true", help="batch norm over all GPUs, not each its own")
 
 
 def machine_from(args: argparse.Namespace) -> "Machine":
@@ -104,12 +105,9 @@ def machine_from(args: argparse.Namespace) -> "Machine":
         channels_last=args.channels_last,
         compile=args.compile,
         gradient_checkpointing=args.gradient_checkpointing,
-        sync_batch_norm=args.sync_batch_norm,
     )
     facts = {**describe(), **describe_device(device), "options": options.as_dict()}
-    return Machine(
-        device, options, processes, args.micro_batch, args.save_every, args.save_steps, facts=facts
-    )
+    return Machine(device, options, processes, args.save_every, args.save_steps, facts=facts)
 
 
 def training_data(
@@ -122,8 +120,7 @@ def training_data(
     from mspn.data.load import join, load_training
     from mspn.data.store import DeviceStore
 
-    augmentation = experiment.recipe(run).augmentation
-    parts, crops = load_training(experiment, run, augmentation, experiment.scale.crops == "store")
+    parts, crops = load_training(experiment, run)
     store: Source | None = crops if crops is None or device is None else DeviceStore(crops, device)
     origins = [(part, row) for part in parts for row in range(len(part))]
 
@@ -135,47 +132,83 @@ def training_data(
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 0 when done, 75 or 130 when told to stop and saved."""
+    """Train; 0 when done, 75 or 130 when told to stop and saved, 1 when a replication differs."""
     experiment = load_experiment(args.scale)
-    if bool(args.training) == bool(args.run_name):
-        raise UserError("give either --run (with --seed) or --training")
-    chosen, seed = (
-        experiment.training(args.training) if args.training else (experiment.run(args.run_name), args.seed)
-    )
-    if not chosen.network:
-        raise UserError(f"run {chosen.run!r} is an ensemble of {', '.join(chosen.members)}: train those")
+    task = task_of(args, experiment)
 
     from mspn.training.train import REQUEUE, Stop
 
     stop = Stop()
     with stop.on_signals():
-        done = _train(args, experiment, chosen, seed, stop)
-    if done:
-        return 0
+        code = _train(args, experiment, task, stop)
+    if code is not None:
+        return code
     print("mspn: stopped as asked, state saved; the same command goes on from here", file=sys.stderr)
     return 130 if stop.signal == signal.SIGINT else REQUEUE
 
 
-def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int, stop: Any) -> bool:
-    """Put the parts together, train, write the results; False when stopped before the end."""
+@dataclass(frozen=True)
+class Task:
+    """What is trained: a run with a seed, or its trunk up to a step; ``trunk`` is where it starts from."""
+
+    run: Run
+    seed: int
+    name: str
+    live: Path  # of the checkpoints
+    until: int | None
+    trunk: Path | None
+
+
+def task_of(args: argparse.Namespace, experiment: Experiment) -> Task:
+    """The task that the arguments name; UserError where they name none, or more than one."""
+    if sum(map(bool, (args.training, args.run_name, args.trunk))) != 1 or (args.until is None) != (
+        args.trunk is None
+    ):
+        raise UserError("give either --run (with --seed), or --training, or --trunk with --until")
+    if args.trunk:
+        found = experiment.trunks()
+        if args.trunk not in found or args.until not in found[args.trunk][2]:
+            raise UserError(f"no trunk {args.trunk!r} of {args.until} steps; there are: {_listed(found)}")
+        run, seed, steps = found[args.trunk]
+        before = [experiment.trunk_folder(run, seed, step) for step in steps if step < args.until]
+        live = experiment.results / "checkpoints" / args.trunk
+        return Task(run, seed, args.trunk, live, args.until, before[-1] if before else None)
+    run, seed = (
+        experiment.training(args.training) if args.training else (experiment.run(args.run_name), args.seed)
+    )
+    if not run.network:
+        raise UserError(f"run {run.run!r} is an ensemble of {', '.join(run.members)}: train those")
+    recipe, trunk = experiment.recipe(run), None
+    if recipe.cooldown is not None:
+        trunk = experiment.trunk_folder(run, seed, recipe.cooldown_start)
+    live = experiment.checkpoint_folder(run, seed)
+    live = live.with_name(f"{live.name}-again") if args.replicate else live
+    return Task(run, seed, experiment.training_id(run, seed), live, None, trunk)
+
+
+def _listed(trunks: dict[str, tuple[Run, int, list[int]]]) -> str:
+    return "; ".join(f"{name} ({', '.join(map(str, steps))})" for name, (_, _, steps) in trunks.items())
+
+
+def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: Any) -> int | None:
+    """Put the parts together, train, write the results; None when stopped before the end."""
     import torch
 
     from mspn.data.batches import training_batches
+    from mspn.networks.imagenet import pretrain
     from mspn.training.hardware import joined, micro_batches, prepare, set_up
     from mspn.training.memory import probe
     from mspn.training.objective import Objective, starting_network
+    from mspn.training.results import begin_from_trunk
     from mspn.training.train import Training, train
 
+    run, seed = task.run, task.seed
     machine = machine_from(args)
     processes, recipe = machine.processes, experiment.recipe(run)
-    size, micro = micro_batches(recipe.batch, processes.world, machine.micro_batch)
+    size, _ = micro_batches(recipe.batch, recipe.norm_batch, processes.world)
     set_up(machine.device, machine.options)
-    network = starting_network(run, experiment.scale.width, seed)
-    origin = "trained from scratch"
-    if experiment.scale.pretrained is not None:
-        from mspn.networks.imagenet import load_imagenet
-
-        origin = load_imagenet(network, experiment.scale.pretrained)
+    network = starting_network(run, experiment.scale.width, seed, recipe.head_scale)
+    origin = pretrain(network, experiment, run)
     _, earlier, last = SUPERVISIONS[run.supervision]
     objective = Objective(experiment.input_size(run), len(network.stages), earlier, last, recipe.precision)  # type: ignore[arg-type]
     if args.probe_memory:
@@ -187,7 +220,6 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
             device=machine.device,
             options=machine.options,
             micro_batch=size,
-            micro=micro,
         )
         print(f"mspn: {said}", file=sys.stderr)
     network = prepare(network, machine.device, machine.options)
@@ -207,77 +239,37 @@ def _train(args: argparse.Namespace, experiment: Experiment, run: Run, seed: int
             store=store,
         )
 
-    identity, folder = experiment.identity(run, seed), experiment.checkpoint_folder(run, seed)
-    training = Training(recipe, objective, batches, identity, folder, sample)
+    trunk = experiment.trunk_id(run, seed) if recipe.cooldown is not None else None
+    training = Training(recipe, objective, batches, task.name, task.live, trunk, task.until, sample)
     with joined(processes, machine.device):
+        if task.trunk is not None:
+            begin_from_trunk(task.live, task.trunk, processes)
         try:
             weights = train(network, training, machine, stop)
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"out of memory with {size} samples at once; try --micro-batch {max(size // 2, 1)}, or "
-                f"--gradient-checkpointing: {error}"
+                f"out of memory with {size} samples at once; try --gradient-checkpointing, or a device with "
+                f"more memory: {error}"
             ) from None
-    if weights is not None and processes.rank == 0:
-        write_results(experiment, run, seed, weights, origin)
-    return weights is not None
+    if weights is None:
+        return None
+    return _finish(args, experiment, task, weights, origin) if processes.rank == 0 else 0
 
 
-def write_results(experiment: Experiment, run: Run, seed: int, weights: dict[str, Any], origin: str) -> None:
-    """Fill the training's folder: weights last, so that they stand for a whole result."""
-    from mspn.experiment.networks import network_spec
-    from mspn.networks.weights import save_weights
-    from mspn.training.journal import LOG, TIMING, read_attempts
+def _finish(
+    args: argparse.Namespace, experiment: Experiment, task: Task, weights: dict[str, Any], origin: str
+) -> int:
+    """Write what was trained, or compare it with what is there."""
+    from mspn.training.results import difference, leave_trunk, write_results
 
-    folder, live = experiment.training_folder(run, seed), experiment.checkpoint_folder(run, seed)
-    identity, recipe = experiment.identity(run, seed), experiment.recipe(run)
-    address = {"run": run.run, "seed": seed, "training_id": experiment.training_id(run, seed)}
-    for name in (LOG, TIMING):
-        with atomic(folder / name) as temporary:
-            shutil.copyfile(live / name, temporary)
-    scale = experiment.scale.model_dump(mode="json")
-    write_json(
-        folder / "config.json",
-        {
-            **address,
-            "identity": identity,
-            "recipe": recipe.model_dump(mode="json"),
-            "grid": asdict(run),
-            "scale": scale,
-        },
-    )
-    attempts = read_attempts(live)
-    last = attempts[-1]
-    facts = (
-        "versions",
-        "machine",
-        "commit",
-        "dirty",
-        "device",
-        "options",
-        "micro_batch",
-        "accumulation",
-        "world",
-    )
-    write_json(
-        folder / "environment.json",
-        {
-            **address,
-            **{key: last[key] for key in facts},
-            "peak_memory_bytes": max(attempt["peak_memory_bytes"] for attempt in attempts),
-            **{key: round(sum(a[key] for a in attempts), 3) for key in ("wall_s", "device_s", "data_wait_s")},
-            "attempts": attempts,
-        },
-    )
-    constructor, keywords = network_spec(run.network)
-    joints, scales = len(skeleton(run.joint_set).joints), SUPERVISIONS[run.supervision][0]
-    header = {
-        "constructor": constructor,
-        "keywords": {**keywords, "joints": joints, "scales": scales, "width": experiment.scale.width},
-        "joint_set": run.joint_set,
-        "input_size": list(experiment.input_size(run)),
-        **address,
-        "identity": identity,
-        "step": recipe.iterations,
-        "source": origin + (f"; average of decay {recipe.ema}" if recipe.ema else ""),
-    }
-    save_weights(folder / "weights.safetensors", weights, header)
+    run, seed = task.run, task.seed
+    if task.until is not None:
+        leave_trunk(task.live, experiment.trunk_folder(run, seed, task.until))
+    elif args.replicate:
+        said = difference(weights, experiment.training_folder(run, seed) / "weights.safetensors")
+        shutil.rmtree(task.live)
+        print(said)
+        return int(not said.startswith("the same"))
+    else:
+        write_results(experiment, run, seed, weights, origin, task.live)
+    return 0

@@ -1,30 +1,49 @@
-"""Gather what a scale's search measured: its candidates in a table, the best learning rate of each family.
+"""Decide a round of a scale's search, or gather the whole search in a table.
 
-The trainings and evaluations are jobs of the graph: `snakemake --cores all --config scale=bench-lite-search`
-runs them and this. The rates go by hand into the `lr:` of the scale that is to use them.
+The trainings and evaluations are jobs of the graph: `snakemake --cores all --config scale=bench-search` runs
+them and this. What is best goes by hand into the `tuned:` of the scale that is to use it.
 """
 
 import argparse
 from pathlib import Path
 
-HELP = "the table of a scale's search for recipes"
+HELP = "decide a round of a search for recipes, or gather the search in a table"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which scale, and where to."""
     parser.add_argument("--scale", required=True, help="a scale with a search, by name or file")
-    parser.add_argument("--out", type=Path, help="write the table there, as CSV")
+    parser.add_argument("--run", dest="row", metavar="RUN", help="decide a round of this row of the grid")
+    parser.add_argument("--round", type=int, default=1, metavar="N", help="which round of it (default: 1)")
+    parser.add_argument("--out", type=Path, help="write the round's JSON, or the table's CSV, there")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table and the best rates; write the table."""
-    from mspn.experiment.experiment import load_experiment
-    from mspn.experiment.tuning import best_rates, search_table
-    from mspn.files import write_text
+    """Print the outcome; write it."""
+    import csv
+    import io
 
-    table = search_table(load_experiment(args.scale))
+    from tabulate import tabulate
+
+    from mspn.experiment.load import load_experiment
+    from mspn.experiment.tuning import decide_round, search_table
+    from mspn.files import write_json, write_text
+
+    experiment = load_experiment(args.scale)
+    if args.row:
+        outcome = decide_round(experiment, args.row, args.round)
+        print(tabulate(outcome["candidates"], headers="keys", floatfmt=".4g"))
+        print(f"{args.row}, round {args.round}: goes on with {'; '.join(outcome['kept'])}")
+        if args.out:
+            write_json(args.out, outcome)
+        return 0
+    table = search_table(experiment)
     if args.out:
-        write_text(args.out, table.round(4).to_csv(index=False))
-    print(table.round(2).to_string(index=False))
-    print("best:", ", ".join(f"{name} {rate:g}" for name, rate in best_rates(table).items()))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+        write_text(args.out, text.getvalue())
+    print(tabulate(table, headers="keys", floatfmt=".4g"))
+    print("best:", "; ".join(f"{r['row']} {r['candidate']}" for r in table if r["best"]))
     return 0

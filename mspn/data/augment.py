@@ -44,20 +44,29 @@ class Augmentation:
 # The probability that a standard normal number is below 0.5, as the released code draws the upper half.
 _NORMAL_BELOW_HALF = 0.6914624612740131
 
+# The released code.
+_RELEASED = Augmentation(
+    enlarge=(1.05, 1.05), extend=(0.6, 0.8), half_body_above=3, half_body_probability=0.3,
+    upper_probability=_NORMAL_BELOW_HALF, half_body_extend=(0.6, 0.8), scale=(0.8 * 0.75, 0.8 * 1.25),
+    rotate_probability=0.5, rotation=45.0, flip_probability=0.5,
+)  # fmt: skip
+
 AUGMENTATIONS = {
-    # The released code.
-    "released": Augmentation(
-        enlarge=(1.05, 1.05), extend=(0.6, 0.8), half_body_above=3, half_body_probability=0.3,
-        upper_probability=_NORMAL_BELOW_HALF, half_body_extend=(0.6, 0.8), scale=(0.8 * 0.75, 0.8 * 1.25),
-        rotate_probability=0.5, rotation=45.0, flip_probability=0.5,
+    "released": _RELEASED,
+    # The paper, section 4.2: half body above eight joints with equal probability of the halves, rotation up to
+    # 45 degrees. Where it is silent, as on the probabilities of half body, rotation and flip and on the box's
+    # margin, the released code. Its range of scales, 0.7 to 1.35, is read in two ways: as a factor of the
+    # crop's side, which makes crops 1.3 times as large as the tested ones in the middle; and divided by 1.25,
+    # as CPN's code does, where the range comes from.
+    "paper-literal": replace(_RELEASED, half_body_above=8, upper_probability=0.5, scale=(0.7, 1.35)),
+    "paper-divided": replace(
+        _RELEASED, half_body_above=8, upper_probability=0.5, scale=(0.7 / 1.25, 1.35 / 1.25)
     ),
-    # The paper, section 4.2: half body above eight joints with equal probability of the halves, scale 0.7 to
-    # 1.35 (read as a factor of the crop's side), rotation up to 45 degrees. Where it is silent, as on the
-    # probabilities of half body, rotation and flip and on the box's margin, the released code.
-    "paper": Augmentation(
-        enlarge=(1.05, 1.05), extend=(0.6, 0.8), half_body_above=8, half_body_probability=0.3,
-        upper_probability=0.5, half_body_extend=(0.6, 0.8), scale=(0.7, 1.35),
-        rotate_probability=0.5, rotation=45.0, flip_probability=0.5,
+    # Around the tested crop, for trainings too short to learn more: turned and scaled a little, mirrored.
+    "mild": Augmentation(
+        enlarge=TEST_ENLARGEMENT, extend=(0.0, 0.0), half_body_above=99, half_body_probability=0.0,
+        upper_probability=0.5, half_body_extend=(0.0, 0.0), scale=(0.8, 1.25),
+        rotate_probability=0.5, rotation=20.0, flip_probability=0.5,
     ),
     # The released code's MPII: ``Persons.boxes`` is already the square that it crops.
     "mpii": Augmentation(

@@ -1,6 +1,6 @@
 """The crop store: each person's surroundings cut from its picture once, so that training decodes no pictures.
 
-A person's crop is the part of the picture that any augmentation of its joint set can show, at most at the
+A person's crop is the part of the picture that the recipe's augmentation can show, at most at the
 picture's own resolution, and no finer than ``oversampling`` pixels for each pixel of the input when the input
 shows just the box (with the recipe's fixed enlargement). Nothing that an augmentation needs is cut off;
 what it shows magnified (a half body, a small scale) is less sharp than from the picture where the
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,18 +29,14 @@ from mspn.data.geometry import box_centres, fit_aspect
 from mspn.data.persons import Persons
 from mspn.data.pictures import read_picture
 from mspn.errors import UserError
-from mspn.experiment.fingerprint import fingerprint
+from mspn.experiment.config import Store
+from mspn.experiment.identity import REVISIONS
 from mspn.files import atomic, read_json, sha256, write_json
 
-Form = Literal["raw", "jpeg"]
-
-FORMAT = 1
-OVERSAMPLING = 2.0
+FORMAT = 2
 JPEG_QUALITY = 95
 JPEG_SHARE = 0.3  # of the raw size, for the estimate; photographs take less
 SHARD_BYTES = 256 * 2**20
-# The recipes whose augmentation a store must serve, by joint set.
-SERVED = {"coco": ("paper", "released", "none"), "mpii": ("mpii", "none")}
 # Columns of the index: where in which shard, the crop's size, and the part of the picture that it shows.
 INDEX = ("shard", "offset", "bytes", "width", "height", "left", "top", "region_width", "region_height")
 
@@ -86,16 +82,16 @@ def _span(
     return np.concatenate([centres - extent, centres + extent], axis=1)
 
 
-def layout(persons: Persons, input_size: tuple[int, int], oversampling: float) -> Layout:
+def layout(persons: Persons, input_size: tuple[int, int], augmentation: str, oversampling: float) -> Layout:
     """What a store keeps of each person; a box outside its picture keeps the nearest pixel."""
-    recipes = [augmentation_for(name, persons.skeleton) for name in SERVED[persons.skeleton.name]]
-    spans = np.stack([reach(persons, recipe, input_size) for recipe in recipes])
+    numbers = augmentation_for(augmentation, persons.skeleton)
+    span = reach(persons, numbers, input_size)
     pictures = [persons.pictures[i] for i in persons.image_ids.tolist()]
     frames = np.array([[picture.width, picture.height] for picture in pictures], np.int64)
     # Two pixels more: bilinear interpolation reads the neighbours, OpenCV at rounded places.
-    low = np.clip(np.floor(spans[:, :, :2].min(0)) - 2, 0, frames - 1).astype(np.int64)
-    high = np.clip(np.ceil(spans[:, :, 2:].max(0)) + 3, low + 1, frames).astype(np.int64)
-    shown = fit_aspect(persons.boxes[:, 2:] * recipes[0].enlarge, input_size)
+    low = np.clip(np.floor(span[:, :2]) - 2, 0, frames - 1).astype(np.int64)
+    high = np.clip(np.ceil(span[:, 2:]) + 3, low + 1, frames).astype(np.int64)
+    shown = fit_aspect(persons.boxes[:, 2:] * numbers.enlarge, input_size)
     resolution = np.minimum(1, oversampling * input_size[1] / shown[:, :1])
     sizes = np.ceil((high - low) * resolution).astype(np.int64)
     return Layout(np.concatenate([low, high - low], axis=1), sizes)
@@ -111,29 +107,25 @@ def identity(persons: Persons) -> str:
     return digest.hexdigest()
 
 
-def recipe_numbers(name: str, persons: Persons) -> dict[str, Any]:
-    """A recipe as JSON has it."""
-    numbers: dict[str, Any] = json.loads(json.dumps(asdict(augmentation_for(name, persons.skeleton))))
-    return numbers
-
-
-def plan_of(persons: Persons, input_size: tuple[int, int], form: Form, oversampling: float) -> dict[str, Any]:
+def plan_of(persons: Persons, input_size: tuple[int, int], augmentation: str, store: Store) -> dict[str, Any]:
     """Everything that decides a store's content."""
-    return {
+    numbers = asdict(augmentation_for(augmentation, persons.skeleton))
+    plan = {
         "format": FORMAT,
-        "form": form,
-        "input_size": list(input_size),
-        "oversampling": oversampling,
-        "recipes": {name: recipe_numbers(name, persons) for name in SERVED[persons.skeleton.name]},
-        "jpeg_quality": JPEG_QUALITY if form == "jpeg" else None,
+        **store.model_dump(),
+        "input_size": input_size,
+        "augmentation": {"name": augmentation, **numbers},
+        "jpeg_quality": JPEG_QUALITY if store.form == "jpeg" else None,
         "opencv": cv2.__version__,
-        "code": fingerprint("mspn.data.crops"),
+        "revision": REVISIONS["data"],
         "persons": len(persons),
         "source": identity(persons),
     }
+    found: dict[str, Any] = json.loads(json.dumps(plan))  # tuples as JSON has them
+    return found
 
 
-def estimate(place: Layout, form: Form) -> int:
+def estimate(place: Layout, form: str) -> int:
     """Bytes of a store on the disk: exact for raw, from above for jpeg."""
     return round(int(place.bytes.sum()) * (1 if form == "raw" else JPEG_SHARE))
 
@@ -142,8 +134,8 @@ def make_store(
     folder: Path,
     persons: Persons,
     input_size: tuple[int, int],
-    form: Form = "raw",
-    oversampling: float = OVERSAMPLING,
+    augmentation: str,
+    store: Store,
     workers: int = 1,
     report: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -153,9 +145,9 @@ def make_store(
     anything is written) or a picture cannot be read.
     """
     cv2.setNumThreads(1)
-    plan = plan_of(persons, input_size, form, oversampling)
+    plan, form = plan_of(persons, input_size, augmentation, store), store.form
     persons = trainable(persons)
-    place = layout(persons, input_size, oversampling)
+    place = layout(persons, input_size, augmentation, store.oversampling)
     shards = np.split(np.arange(len(persons)), np.flatnonzero(np.diff(shard_of(place))) + 1)
     folder.mkdir(parents=True, exist_ok=True)
     begun = folder / "plan.json"
@@ -199,13 +191,13 @@ def _finished(folder: Path, number: int) -> dict[str, Any] | None:
     return value if sha256(path) == value["sha256"] else None
 
 
-def _require_space(folder: Path, place: Layout | None, form: Form) -> None:
+def _require_space(folder: Path, place: Layout | None, form: str) -> None:
     needed = estimate(place, form) if place else 0
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
             f"{folder}: the crop store needs {needed / 1e9:.1f} GB more, {free / 1e9:.1f} GB are free; "
-            "make room, take --form jpeg or a smaller --oversampling, or set crops: exact"
+            "make room, or set crops: {form: jpeg}, a smaller oversampling, or crops: exact in the scale"
         )
 
 
@@ -219,7 +211,7 @@ def cut(image: np.ndarray, region: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def _make_shard(
-    folder: Path, number: int, persons: Persons, place: Layout, form: Form, workers: int
+    folder: Path, number: int, persons: Persons, place: Layout, form: str, workers: int
 ) -> dict[str, Any]:
     crops: list[bytes] = [b""] * len(persons)
 

@@ -83,19 +83,22 @@ def load_detections(path: Path, persons: Persons) -> Persons:
 
 
 def load_training(
-    experiment: Experiment, run: Run, augmentation: str, use_store: bool
+    experiment: Experiment, run: Run, exact: bool = False
 ) -> "tuple[list[Persons], CropStore | None]":
     """A run's training persons, a data set each, and their crop stores, joined as ``join`` joins persons.
 
-    UserError says which store is missing, unfinished, foreign or truncated.
+    None in place of stores where the scale uses none, or with ``exact``. UserError says which store is
+    missing, unfinished, foreign or truncated.
     """
     from mspn.data.store import join_stores, open_store
 
-    size = experiment.input_size(run)
+    size, settings = experiment.input_size(run), "exact" if exact else experiment.scale.crops
     parts, stores = [], []
     for name in DATA[run.data]:
         data = experiment.scale.datasets[name]  # type: ignore[index]
-        parts.append(load_split(data, experiment.data_folder(name), "train", check_pictures=not use_store))
-        if use_store:
-            stores.append(open_store(experiment.crop_store(name, size), parts[-1], size, augmentation))
-    return parts, join_stores(stores) if use_store else None
+        pictures = settings == "exact"
+        parts.append(load_split(data, experiment.data_folder(name), "train", check_pictures=pictures))
+        if settings != "exact":
+            folder, augmentation = experiment.crop_store(name, size), experiment.augmentation(name)
+            stores.append(open_store(folder, parts[-1], size, augmentation, settings))
+    return parts, join_stores(stores) if stores else None

@@ -11,10 +11,11 @@ import torch
 
 from mspn.data.augment import augment, augmentation_for, draw
 from mspn.data.batches import Pictures, trainable
-from mspn.data.crops import FORMAT, identity, recipe_numbers
+from mspn.data.crops import FORMAT, plan_of
 from mspn.data.geometry import compose, invert
 from mspn.data.persons import Persons
 from mspn.errors import UserError
+from mspn.experiment.config import Store
 from mspn.files import read_json, sha256
 
 
@@ -62,25 +63,18 @@ def store_to_picture(index: np.ndarray) -> np.ndarray:
 
 
 def open_store(
-    folder: Path, persons: Persons, input_size: tuple[int, int], augmentation: str | None = None
+    folder: Path, persons: Persons, input_size: tuple[int, int], augmentation: str, store: Store
 ) -> CropStore:
-    """Open a store made from ``persons`` (as ``load_split`` gives them) for that input size.
+    """Open a store made from ``persons`` (as ``load_split`` gives them) with these settings.
 
     Raises UserError that names the file and the remedy where the store is absent or unfinished, was made from
-    other data, for another input size or without the recipe ``augmentation`` in mind, or a file is truncated.
-    Contents are not hashed here: ``verify_store`` does.
+    other data or settings, or a file is truncated. Contents are not hashed here: ``verify_store`` does.
     """
     manifest = _manifest(folder)
-    expected = {"input_size": list(input_size), "persons": len(persons), "source": identity(persons)}
     remedy = f"make it anew: remove {folder} and run mspn crops"
-    for key, value in expected.items():
-        if manifest[key] != value:
+    for key, value in plan_of(persons, input_size, augmentation, store).items():
+        if manifest[key] != value and key != "opencv":
             raise UserError(f"{folder}: foreign crop store: {key} is {manifest[key]}, not {value}; {remedy}")
-    recipes = manifest["recipes"]
-    if augmentation is not None and recipes.get(augmentation) != recipe_numbers(augmentation, persons):
-        raise UserError(
-            f"{folder}: made for other recipes ({', '.join(recipes)}), not {augmentation}; {remedy}"
-        )
     for entry in (manifest["index"], *manifest["shards"]):
         path = folder / entry["file"]
         found = path.stat().st_size if path.exists() else 0
@@ -105,7 +99,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
         state = "unfinished" if (folder / "plan.json").exists() else "no"
         raise UserError(f"{path}: {state} crop store; run mspn crops, which goes on where it stopped")
     manifest = read_json(path, "crop store's manifest")
-    needed = {"format", "form", "input_size", "persons", "source", "recipes", "index", "shards"}
+    needed = {"format", "form", "oversampling", "input_size", "augmentation", "jpeg_quality", "revision"}
+    needed |= {"persons", "source", "index", "shards"}
     if not isinstance(manifest, dict) or not needed <= set(manifest) or manifest["format"] != FORMAT:
         raise UserError(f"{path}: not a crop store of format {FORMAT}; remove {folder} and run mspn crops")
     return manifest
@@ -182,15 +177,6 @@ class DeviceStore:
                 pixels = self.pixels[flat.where(inside, 0)]
                 total += pixels * (share * inside)[..., None]
         return total.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def fits(store: CropStore, device: torch.device | str, reserve: float = 0.5) -> bool:
-    """Whether the crops fit into a share ``reserve`` of the device's free memory; training needs the rest."""
-    device = torch.device(device)
-    if device.type != "cuda":
-        return False
-    free, _ = torch.cuda.mem_get_info(device)
-    return store.raw_bytes < reserve * free
 
 
 def mean_difference(

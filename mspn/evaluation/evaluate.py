@@ -239,7 +239,7 @@ def _address(
         "filter_kernel": FILTER_KERNELS[ensemble.skeleton.name],
         "data": {
             "dataset": dataset,
-            **experiment.data_identity(dataset),  # type: ignore[arg-type]
+            **experiment.data_identity(dataset, "val"),
             "images": len(truth.pictures),
             "persons": len(truth),
         },

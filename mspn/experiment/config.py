@@ -1,5 +1,6 @@
 """A scale's configuration: data, detectors, sizes, recipes and seeds, checked before any work starts."""
 
+import difflib
 import os
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mspn.errors import UserError
 
 CONFIG = Path("workflow/config")
+RECIPES = CONFIG / "recipes.yaml"
 
 
 class _Strict(BaseModel):
@@ -74,26 +76,80 @@ class DetectionFile(_Strict):
 Detector = Annotated[TrueBoxes | SimulatedDetector | DetectionFile, Field(discriminator="kind")]
 
 
+Precision = Literal["fp32", "bf16"]
+AugmentationName = Literal["released", "paper-literal", "paper-divided", "mild", "mpii", "none"]
+
+
 class Recipe(_Strict):
-    """How a network is trained. ``batch`` is the global batch, whatever the number of devices."""
+    """How a network is trained. Numbers of samples are the global ones, whatever the number of devices.
+
+    ``norm_batch`` samples are normalised together by batch norm; without it the whole batch. The learning
+    rate rises to ``lr`` within ``warmup_iterations``, then falls linearly to 0; with ``cooldown`` it stays
+    and falls within that share of the iterations alone. ``head_scale`` is where the scale of the batch norm
+    starts in which MSPN's heads end.
+    """
 
     batch: int = Field(gt=0)
+    norm_batch: int | None = Field(default=None, gt=1)
     iterations: int = Field(gt=0)
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, allow_inf_nan=False)
     warmup_iterations: int = Field(default=0, ge=0)
     warmup_factor: float = Field(default=0.1, gt=0, le=1)
-    weight_decay: float = Field(default=1e-5, ge=0)
-    augmentation: Literal["paper", "released", "mpii", "none"] = "paper"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    cooldown: float | None = Field(default=None, gt=0, lt=1)
+    weight_decay: float = Field(default=1e-5, ge=0, allow_inf_nan=False)
+    augmentation: AugmentationName = "released"
+    precision: Precision = "fp32"
     ema: float | None = Field(default=None, gt=0, lt=1)
+    head_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+    @property
+    def cooldown_start(self) -> int:
+        """The step at which the learning rate begins to fall."""
+        if self.cooldown is None:
+            return self.warmup_iterations
+        return self.iterations - max(1, round(self.cooldown * self.iterations))
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Recipe":
+        if self.warmup_iterations >= self.iterations or self.warmup_iterations > self.cooldown_start:
+            raise ValueError(
+                f"warmup_iterations {self.warmup_iterations}: the warm-up must end before the learning rate "
+                f"falls, at step {self.cooldown_start} of {self.iterations}"
+            )
+        if self.norm_batch and self.batch % self.norm_batch:
+            raise ValueError(f"norm_batch {self.norm_batch} does not divide the batch, {self.batch}")
+        return self
 
 
-class Candidate(_Strict):
-    """What a search tries in place of the recipe's: a learning rate, a schedule's length, a precision."""
+class Changes(_Strict):
+    """What a network or a family, or a candidate of a search, has in place of the recipe's."""
 
-    lr: float | None = Field(default=None, gt=0)
+    lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     iterations: int | None = Field(default=None, gt=0)
-    precision: Literal["fp32", "bf16"] | None = None
+    precision: Precision | None = None
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    head_scale: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class Round(_Strict):
+    """A round of a search: how long each candidate trains, and how many of a network's go on."""
+
+    iterations: int = Field(gt=0)
+    keep: int = Field(gt=0)
+
+
+class Search(_Strict):
+    """Successive halving: every run is trained with each candidate; see ``mspn.experiment.tuning``."""
+
+    candidates: list[Changes] = Field(min_length=2)
+    rounds: list[Round] = Field(min_length=1)
+
+
+class Store(_Strict):
+    """A crop store: its form, and stored pixels for each input pixel when the input shows just the box."""
+
+    form: Literal["raw", "jpeg"] = "raw"
+    oversampling: float = Field(default=2.0, gt=0, le=8)
 
 
 class Scale(_Strict):
@@ -109,10 +165,11 @@ class Scale(_Strict):
     inputs: dict[str, tuple[int, int]]
     pretrained: Path | None = None
     recipes: dict[Literal["coco", "mpii"], Recipe]
-    lr: dict[Literal["mspn", "hourglass", "simple_baseline", "hrnet"], float] = {}  # a family's, if tuned
-    search: list[Candidate] = []  # every run is trained with each of these: see `mspn.experiment.tuning`
-    crops: Literal["store", "exact"] = "store"
-    seeds: list[int] = Field(min_length=1)
+    tuned: dict[str, Changes] = {}  # of a family, or of a network, which comes before its family's
+    budgets: list[Annotated[float, Field(gt=0, lt=1)]] = []  # shares of the iterations, runs of their own
+    search: Search | None = None
+    crops: Store | Literal["exact"] = Store()
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1)
     runs: list[str] | None = None
     bootstrap: int = Field(ge=1)
 
@@ -122,6 +179,18 @@ class Scale(_Strict):
         if not isinstance(value, dict):
             return value
         return {key: parse_size(size) if isinstance(size, str) else size for key, size in value.items()}
+
+    @field_validator("crops", mode="before")
+    @classmethod
+    def _plain_store(cls, value: Any) -> Any:
+        return Store() if value == "store" else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"a seed is there twice: {value}")
+        return value
 
     @model_validator(mode="after")
     def _known_detectors(self) -> "Scale":
@@ -167,24 +236,58 @@ def _merge(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _load_yaml(path: Path) -> dict[str, Any]:
+def _load_yaml(path: Path, heirs: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The scale's mapping over those that it extends; ``heirs`` are the files that led here."""
+    if path in heirs:
+        raise UserError(f"{path}: extends itself, by way of {' <- '.join(map(str, (*heirs, path)))}")
+    value = _read_mapping(path)
+    extends = value.pop("extends", None)
+    if extends is None:
+        return value
+    base = _load_yaml(scale_path(str(extends)), (*heirs, path))
+    base.pop("name", None)  # a name is a file's own
+    return _merge(base, value)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        there = ", ".join(sorted(p.stem for p in (CONFIG / "scales").glob("*.yaml")))
+        names = sorted(p.stem for p in (CONFIG / "scales").glob("*.yaml"))
+        near = difflib.get_close_matches(path.stem, names, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(
-            f"{path}: no such scale; there are: {there}; or give a path to a .yaml file"
+            f"{path}: no such scale; {hint}there are: {', '.join(names)}; or give a path to a .yaml file"
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: a scale is a mapping of keys to values")
-    extends = value.pop("extends", None)
-    return _merge(_load_yaml(_scale_path(str(extends))), value) if extends else value
+    return value
 
 
-def _scale_path(name: str) -> Path:
+def scale_path(name: str) -> Path:
+    """The file of a scale given by name, or by its path."""
     return Path(name) if name.endswith((".yaml", ".yml")) else CONFIG / "scales" / f"{name}.yaml"
+
+
+def _with_recipes(scale: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The scale with each recipe's ``extends`` replaced by the recipe of that name in RECIPES."""
+    recipes = scale.get("recipes")
+    if not isinstance(recipes, dict):
+        return scale
+    found = {}
+    for key, recipe in recipes.items():
+        base = recipe.get("extends") if isinstance(recipe, dict) else None
+        if base is not None:
+            named = _read_mapping(RECIPES)
+            if base not in named:
+                raise UserError(
+                    f"{path}: recipes.{key}.extends: no recipe {base!r}; {RECIPES} has: {', '.join(named)}"
+                )
+            recipe = {**named[base], **{name: value for name, value in recipe.items() if name != "extends"}}
+        found[key] = recipe
+    return {**scale, "recipes": found}
 
 
 def load_scale(name: str) -> Scale:
@@ -192,9 +295,9 @@ def load_scale(name: str) -> Scale:
 
     Raises UserError that lists every wrong key and value with its place.
     """
-    path = _scale_path(name)
+    path = scale_path(name)
     try:
-        return Scale.model_validate(_expand(_load_yaml(path)))
+        return Scale.model_validate({"name": path.stem, **_with_recipes(_expand(_load_yaml(path)), path)})
     except ValidationError as error:
         lines = [f"  {_place(e['loc'])}: {_advice(e)}" for e in error.errors()]
         raise UserError(f"{path}: {len(lines)} wrong\n" + "\n".join(lines)) from None
@@ -216,6 +319,10 @@ def _advice(error: Any) -> str:
         "file": DetectionFile,
     }
     loc = error["loc"]  # such as (datasets, coco, synth, imagess): a union's loc ends in the kind and the key
-    lists: dict[Any, type[BaseModel]] = {"recipes": Recipe, "search": Candidate}
-    model = lists[loc[0]] if loc[0] in lists else Scale if len(loc) == 1 else tables[str(loc[-2])]
+    parts: dict[Any, type[BaseModel]] = {
+        "recipes": Recipe, "tuned": Changes, "crops": Store, "search": Search,
+        "candidates": Changes, "rounds": Round,
+    }  # fmt: skip
+    above = [parts[key] for key in loc[:-1] if key in parts]
+    model = Scale if len(loc) == 1 else above[-1] if above else tables[str(loc[-2])]
     return f"unknown key; allowed: {', '.join(model.model_fields)}"

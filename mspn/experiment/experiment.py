@@ -1,20 +1,27 @@
-"""An experiment: a scale with the grid's runs, each run's identity, and the place of every file.
+"""An experiment: a scale with the grid's runs, the identity of each result, and the place of every file.
 
 Read by the workflow and by every verb; imports no torch. All paths are relative to the working directory,
 which is the repository's root.
 """
 
-import hashlib
-import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from mspn.errors import UserError
-from mspn.experiment.config import Candidate, CocoData, DetectionFile, Recipe, Scale, SynthData, load_scale
-from mspn.experiment.fingerprint import fingerprint
-from mspn.experiment.grid import DATA, GRID, SUPERVISIONS, Run, load_grid
+from mspn.experiment.config import (
+    CocoData,
+    DetectionFile,
+    Recipe,
+    Scale,
+    Store,
+    SynthData,
+)
+from mspn.experiment.grid import DATA, SUPERVISIONS, Run
+from mspn.experiment.identity import REVISIONS, content_hash, digest
 from mspn.experiment.networks import family, network_spec
 
 
@@ -63,46 +70,133 @@ class Experiment:
         return self.scale.stand_in.get(detector, detector)
 
     def recipe(self, run: Run) -> Recipe:
-        """The recipe that the run is trained by: its data's, with what its family or a search changes."""
-        recipe, lr = self.scale.recipes[run.joint_set], self.scale.lr.get(family(run.network))  # type: ignore[call-overload]
-        tuned = {} if lr is None else {"lr": lr}
-        return recipe.model_copy(update=tuned | dict(run.changes))
+        """The recipe that the run is trained by: its data's, with what family, network and run change."""
+        base, tuned = self.scale.recipes[run.joint_set], self.scale.tuned
+        changes: dict[str, Any] = {}
+        for key in (family(run.network), run.network):
+            changes |= tuned[key].model_dump(exclude_none=True) if key in tuned else {}
+        try:
+            return Recipe.model_validate({**base.model_dump(), **changes, **dict(run.changes)})
+        except ValidationError as error:
+            raise UserError(
+                f"scale {self.scale.name}: recipe of run {run.run!r}: {error.errors()[0]['msg']}"
+            ) from None
 
-    def data_identity(self, dataset: Literal["coco", "external", "mpii"]) -> dict[str, Any]:
-        """What decides the data set's content; for synthetic data the code that makes it as well."""
-        data = self.scale.datasets[dataset]
-        identity = data.model_dump(mode="json", exclude={"root"})
+    def data_identity(self, dataset: str, split: Literal["train", "val"]) -> dict[str, Any]:
+        """What decides the content of a data set's split: its annotations, or what makes synthetic ones."""
+        data = self.scale.datasets[dataset]  # type: ignore[index]
         if isinstance(data, SynthData):
-            identity["code"] = fingerprint("mspn.data.synth")
-        return identity
+            numbers = data.model_dump(mode="json", exclude={"train_images", "val_images"})
+            images = data.train_images if split == "train" else data.val_images
+            return {**numbers, "images": images, "revision": REVISIONS["synth"]}
+        hashes = [content_hash(path) for path in self.annotation_files(dataset, split)]
+        return {"kind": data.kind, "annotations": hashes}
+
+    def store_identity(self, dataset: str, size: tuple[int, int]) -> dict[str, Any]:
+        """What decides the content of a crop store."""
+        assert isinstance(self.scale.crops, Store)
+        return {
+            "data": self.data_identity(dataset, "train"),
+            "input": list(size),
+            **self.scale.crops.model_dump(),
+            "augmentation": self.augmentation(dataset),
+            "revision": REVISIONS["data"],
+        }
+
+    def augmentation(self, dataset: str) -> str:
+        """The augmentation of the recipe that trains on a data set: its crop store serves just that."""
+        return self.scale.recipes["mpii" if dataset == "mpii" else "coco"].augmentation
+
+    def boxes_identity(self, dataset: str, detector: str) -> dict[str, Any]:
+        """What decides a detector's boxes on the data set's validation split."""
+        chosen = self.scale.detectors[detector]
+        own = (
+            {"kind": "file", "sha256": content_hash(chosen.path)}
+            if isinstance(chosen, DetectionFile)
+            else chosen.model_dump(mode="json")
+        )
+        return {"data": self.data_identity(dataset, "val"), "boxes": own, "revision": REVISIONS["boxes"]}
 
     def identity(self, run: Run, seed: int) -> dict[str, Any]:
-        """Everything that decides the trained weights: network, data, recipe, seed, and the code of each."""
+        """Everything that decides the trained weights: network, data, recipe, seed, and declared revisions.
+
+        Of the recipe what differs from the defaults: an option that is added later renames nothing, and a
+        default that changes raises the training's revision.
+        """
         constructor, keywords = network_spec(run.network)
         scales, earlier, last = SUPERVISIONS[run.supervision]
-        pretraining = () if self.scale.pretrained is None else ("mspn.networks.imagenet",)
+        pretrained = self.pretrained_file(run)
         return {
             "network": {"constructor": constructor, "keywords": keywords, "width": self.scale.width},
             "input": list(self.input_size(run)),
             "joints": run.joint_set,
             "supervision": {"scales": scales, "kernels_earlier": earlier, "kernels_last": last},
-            "recipe": self.recipe(run).model_dump(mode="json"),
-            "data": [self.data_identity(name) for name in DATA[run.data]],  # type: ignore[arg-type]
-            "crops": self.scale.crops,
-            "pretrained": self._pretrained_files(),
+            "recipe": self.recipe(run).model_dump(mode="json", exclude_defaults=True),
+            "data": [self.data_identity(name, "train") for name in DATA[run.data]],
+            "crops": self.scale.crops if self.scale.crops == "exact" else self.scale.crops.model_dump(),
+            "pretrained": None if pretrained is None else content_hash(pretrained),
             "seed": seed,
-            "code": fingerprint(constructor.split(":")[0], *TRAINING_CODE, *pretraining),
+            "revisions": {part: REVISIONS[part] for part in ("data", "training", family(run.network))},
         }
 
-    def _pretrained_files(self) -> list[str] | None:
-        """The names of the ImageNet weights at hand, which hold a part of their hashes; None for scratch."""
+    def pretrained_file(self, run: Run) -> Path | None:
+        """The ImageNet weights that the run starts from; None for scratch.
+
+        The Xceptions, Hourglass and HRNet (whose weights have a layout of their own) start from scratch, and
+        so does Res-254, never from a part of Res-152, unless somebody puts a ``resnet254.pth`` there.
+        UserError where weights that are published are absent, or two files would fit.
+        """
+        backbone = str(network_spec(run.network)[1].get("down", ""))
+        if self.scale.pretrained is None or not backbone.startswith("resnet"):
+            return None
         folder = self.scale.pretrained
-        return None if folder is None else sorted(path.name for path in folder.glob("*.pth"))
+        found = sorted({*folder.glob(f"{backbone}.pth"), *folder.glob(f"{backbone}-*.pth")})
+        if len(found) > 1:
+            raise UserError(
+                f"{folder}: several weights for {backbone}: {', '.join(f.name for f in found)}; keep one"
+            )
+        return found[0] if found else None
 
     def training_id(self, run: Run, seed: int) -> str:
         """``{network}-s{seed}-{hash}``: runs that share an identity share one training and its folder."""
-        text = json.dumps(self.identity(run, seed), sort_keys=True)
-        return f"{run.network}-s{seed}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+        return f"{run.network}-s{seed}-{digest(self.identity(run, seed))}"
+
+    def trunk_identity(self, run: Run, seed: int) -> dict[str, Any]:
+        """What decides a training up to its cool-down: all but its length, so that budgets share it."""
+        identity = self.identity(run, seed)
+        recipe = {k: v for k, v in identity["recipe"].items() if k not in ("iterations", "cooldown")}
+        return {**identity, "recipe": recipe}
+
+    def trunk_id(self, run: Run, seed: int) -> str:
+        """``{network}-s{seed}-{hash}`` of the trunk that the training branches off from."""
+        return f"{run.network}-s{seed}-{digest(self.trunk_identity(run, seed))}"
+
+    def trunk_folder(self, run: Run, seed: int, step: int) -> Path:
+        """Where the state of a trunk after ``step`` steps lies."""
+        return self.results / "trunks" / self.trunk_id(run, seed) / str(step)
+
+    def trunks(self) -> dict[str, tuple[Run, int, list[int]]]:
+        """Every trunk by its id: a run that branches off, the seed, and all steps at which one does."""
+        found: dict[str, tuple[Run, int, list[int]]] = {}
+        for run, seed in self.trainings().values():
+            recipe = self.recipe(run)
+            if recipe.cooldown is not None:
+                _, _, steps = found.setdefault(self.trunk_id(run, seed), (run, seed, []))
+                steps.append(recipe.cooldown_start)
+        return {key: (run, seed, sorted(set(steps))) for key, (run, seed, steps) in found.items()}
+
+    def evaluation_identity(self, run: Run, seed: int, detector: str) -> dict[str, Any]:
+        """What decides an evaluation's figures."""
+        members = [self.run(name) for name in run.members] or [run]
+        dataset = DATA[run.data][0]
+        boxes = None if run.joint_set == "mpii" else digest(self.boxes_identity(dataset, detector))
+        return {
+            "trainings": [self.training_id(member, seed) for member in members],
+            "data": self.data_identity(dataset, "val"),
+            "boxes": boxes,
+            "bootstrap": self.scale.bootstrap,
+            "revision": REVISIONS["evaluation"],
+        }
 
     def training_folder(self, run: Run, seed: int) -> Path:
         """Where the training's results lie: weights, log, config, environment."""
@@ -143,9 +237,9 @@ class Experiment:
         """The networks that the runs use, each once."""
         return list(dict.fromkeys(run.network for run in self.trained))
 
-    def network_modules(self) -> list[str]:
-        """The modules that hold those networks' constructors, sorted."""
-        return sorted({network_spec(name)[0].split(":")[0] for name in self.networks()})
+    def network_revisions(self) -> dict[str, int]:
+        """The revisions of the families that the runs' networks belong to."""
+        return {name: REVISIONS[name] for name in sorted({family(n) for n in self.networks()})}
 
     def annotation_files(self, dataset: str, split: Literal["train", "val"]) -> list[Path]:
         """The annotation files that a split of a real data set is read from."""
@@ -181,61 +275,3 @@ class Experiment:
     def crop_store(self, dataset: str, size: tuple[int, int]) -> Path:
         """The folder of the crop store for the training split of a data set at an input size (H, W)."""
         return self.results / "crops" / f"{dataset}-{size[0]}x{size[1]}"
-
-
-# What a training's result depends on besides its network; the loop that only logs and saves is not in it.
-TRAINING_CODE = (
-    "mspn.training.losses",
-    "mspn.training.targets",
-    "mspn.training.optimisation",
-    "mspn.data.augment",
-    "mspn.data.batches",
-    "mspn.data.store",
-)
-
-
-def load_experiment(scale: str, grid: Path = GRID) -> Experiment:
-    """Read and check a scale and the grid together; UserError says what is wrong, before any work starts."""
-    config = load_scale(scale)
-    runs = load_grid(grid)
-    if config.runs is not None:
-        unknown = [name for name in config.runs if name not in runs]
-        if unknown:
-            raise UserError(f"scale {config.name}: runs: unknown {unknown}; the grid has: {', '.join(runs)}")
-        runs = {name: run for name, run in runs.items() if name in config.runs}
-    if config.search:
-        runs = {run.run: run for original in runs.values() for run in candidates(original, config.search)}
-    experiment = Experiment(config, runs)
-    for run in runs.values():
-        _check_run(experiment, run)
-    return experiment
-
-
-def candidates(run: Run, search: list[Candidate]) -> list[Run]:
-    """A run once for each candidate, named after it: ``mspn-2-lr-0.02``. Ensembles have none."""
-    found = []
-    for candidate in search if run.network else ():
-        changes = candidate.model_dump(exclude_none=True)
-        name = "-".join([run.run, *(f"{key}-{value}" for key, value in changes.items())])
-        found.append(replace(run, run=name, changes=tuple(changes.items())))
-    return found
-
-
-def _check_run(experiment: Experiment, run: Run) -> None:
-    scale = experiment.scale
-    for table, keys in (
-        ("inputs", [run.input]),
-        ("datasets", DATA[run.data]),
-        ("recipes", [run.joint_set]),
-        ("detectors", experiment.detectors(run)),
-    ):
-        there = getattr(scale, table)
-        missing = [key for key in keys if key not in there]
-        if missing:
-            raise UserError(
-                f"scale {scale.name}: run {run.run!r} needs {table} {', '.join(missing)}; "
-                f"there are: {', '.join(there)}"
-            )
-    for member in run.members:
-        if member not in experiment.grid:
-            raise UserError(f"scale {scale.name}: run {run.run!r} needs its member {member!r} among the runs")

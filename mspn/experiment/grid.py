@@ -1,11 +1,10 @@
 """The grid: every run of the benchmark, a row each."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-import pandas as pd
 
 from mspn.errors import UserError
 from mspn.experiment.config import CONFIG, parse_size
@@ -32,7 +31,8 @@ SUPERVISIONS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]] = {
 class Run:
     """A row of the grid. ``network`` is empty for an ensemble, whose ``members`` are runs.
 
-    ``changes`` to its recipe are made by a scale that searches, never by the grid.
+    A scale that searches or has partial budgets makes variants of rows: ``row`` is then the row's name and
+    ``changes`` what differs in the recipe.
     """
 
     run: str
@@ -42,6 +42,7 @@ class Run:
     data: str
     detectors: tuple[str, ...]
     members: tuple[str, ...]
+    row: str = ""
     changes: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -52,17 +53,9 @@ class Run:
 
 def load_grid(path: Path = GRID) -> dict[str, Run]:
     """The grid: run name -> Run, in the file's order. Raises UserError that names line, column and remedy."""
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment="#")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such grid") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a table of tab-separated columns: {error}") from None
-    if tuple(table.columns) != GRID_COLUMNS:
-        raise UserError(f"{path}: columns are {list(table.columns)}; expected {list(GRID_COLUMNS)}")
     grid: dict[str, Run] = {}
-    for number, row in enumerate(table.to_dict("records"), start=2):
-        run = _parse_row({str(k): str(v).strip() for k, v in row.items()}, f"{path}, line {number}")
+    for number, row in _read_rows(path):
+        run = _parse_row(row, f"{path}, line {number}")
         if run.run in grid:
             raise UserError(f"{path}, line {number}: run {run.run!r} is there twice")
         grid[run.run] = run
@@ -75,6 +68,27 @@ def load_grid(path: Path = GRID) -> dict[str, Run]:
             if grid[member].input != run.input or grid[member].joint_set != run.joint_set:
                 raise UserError(f"{path}: run {run.run!r}: member {member!r} has another geometry")
     return grid
+
+
+def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, row) of a table of tab-separated columns whose lines may be comments or empty."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such grid") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not text in UTF-8: {error}") from None
+    rows = [(n, line.split("\t")) for n, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
+    if not rows or tuple(rows[0][1]) != GRID_COLUMNS:
+        found = rows[0][1] if rows else []
+        raise UserError(f"{path}: columns are {found}; expected {list(GRID_COLUMNS)}, with tabs between")
+    for number, values in rows[1:]:
+        if len(values) != len(GRID_COLUMNS):
+            raise UserError(
+                f"{path}, line {number}: {len(values)} columns, not {len(GRID_COLUMNS)}; there is a tab "
+                "between each two, also where one is empty"
+            )
+        yield number, {key: value.strip() for key, value in zip(GRID_COLUMNS, values, strict=True)}
 
 
 def _parse_row(row: dict[str, str], place: str) -> Run:

@@ -7,6 +7,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mspn.experiment.identity import code_hash
+
 _ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("mspn", "torch", "numpy", "opencv-python-headless", "pycocotools", "safetensors", "scipy")
 
@@ -50,5 +52,5 @@ def machine() -> dict[str, Any]:
 
 
 def describe() -> dict[str, Any]:
-    """All that is known without torch: versions, machine, commit and dirty flag."""
-    return {"versions": versions(), "machine": machine(), **commit()}
+    """All that is known without torch: versions, machine, the code's hash, commit and dirty flag."""
+    return {"versions": versions(), "machine": machine(), "code": code_hash("mspn", "baselines"), **commit()}

@@ -9,31 +9,41 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from mspn.errors import UserError
+from mspn.experiment.experiment import Experiment
+from mspn.experiment.grid import Run
+from mspn.experiment.networks import network_spec
 from mspn.networks.blocks import DownPath
 from mspn.networks.import_checkpoint import Unit, read_foreign, refuse, transfer
 from mspn.networks.resnet import RESNETS, Stem
 
+PUBLISHED = ("resnet18", "resnet50", "resnet101", "resnet152")  # of torchvision; Res-254 has no such weights
 
-def load_imagenet(network: nn.Module, path: Path | str) -> str:
-    """Start every ResNet down path, and the stem, from ImageNet weights in torchvision's names.
 
-    ``path``: a file, or a folder that holds ``resnet50.pth`` (or torchvision's own ``resnet50-<hash>.pth``)
-    and so on. The network must have width 1. The classifier (``fc``) is not used. Anything else missing, left
-    over or of another shape is a UserError that lists it. torchvision trained with the stride on the 3x3; the
-    shapes fit either place. Returns a sentence that says what was done, for the log.
+def pretrain(network: nn.Module, experiment: Experiment, run: Run) -> str:
+    """Start a run's network as its scale wants and say how; UserError where published weights are absent."""
+    folder, file = experiment.scale.pretrained, experiment.pretrained_file(run)
+    backbone = network_spec(run.network)[1].get("down")
+    if file is not None:
+        return load_imagenet(network, file)
+    if folder is not None and backbone in PUBLISHED:
+        raise UserError(
+            f"{folder}: no {backbone}.pth; put torchvision's ImageNet weights of {backbone} there"
+        )
+    return "trained from scratch" + (": no ImageNet weights are published for it" if folder else "")
 
-    Networks without published ImageNet weights (Res-254, the Xceptions, Hourglass; HRNet's have a layout of
-    their own) start from scratch, and the answer says so. Res-254 is never started from a part of Res-152:
-    whoever has weights of its own puts ``resnet254.pth`` into the folder.
+
+def load_imagenet(network: nn.Module, file: Path) -> str:
+    """Start every ResNet down path, and the stem, from a file of ImageNet weights in torchvision's names.
+
+    The network must have width 1. The classifier (``fc``) is not used. Anything else missing, left over or of
+    another shape is a UserError that lists it. torchvision trained with the stride on the 3x3; the shapes fit
+    either place. Returns a sentence that says what was done, for the log.
     """
     paths = [(name, module) for name, module in network.named_modules() if isinstance(module, DownPath)]
     backbones = {down.backbone for _, down in paths}
     if len(backbones) != 1 or None in backbones:
-        return "trained from scratch: no ImageNet weights are published for this network"
+        raise UserError(f"{file}: the network has no ResNet to start from it")
     backbone = str(backbones.pop())
-    file = _imagenet_file(Path(path), backbone)
-    if file is None:
-        return f"trained from scratch: no ImageNet weights of {backbone} are published or in {path}"
     source = read_foreign(file)
     own = network.state_dict()
     assert isinstance(network.stem, Stem)
@@ -47,19 +57,6 @@ def load_imagenet(network: nn.Module, path: Path | str) -> str:
     stem = "stem.conv.conv.weight"
     network.load_state_dict({**own, **found, stem: found[stem].flip(1)})
     return f"{backbone} of {file.name} in {len(paths)} down paths and the stem"
-
-
-def _imagenet_file(path: Path, backbone: str) -> Path | None:
-    if not path.is_dir():
-        return path
-    found = sorted({*path.glob(f"{backbone}.pth"), *path.glob(f"{backbone}-*.pth")})
-    if len(found) > 1:
-        raise UserError(
-            f"{path}: several weights for {backbone}: {', '.join(f.name for f in found)}; keep one"
-        )
-    if not found and backbone != "resnet254":
-        raise UserError(f"{path}: no {backbone}.pth; put torchvision's ImageNet weights of {backbone} there")
-    return found[0] if found else None
 
 
 def _torchvision_units(own: str, backbone: str) -> Iterator[Unit]:

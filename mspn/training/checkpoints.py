@@ -84,11 +84,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, names: set[str]) -> dict[str, Any] | None:
     """The newest sound checkpoint of a folder; None where there is none at all.
 
     A damaged one is passed over with a warning. Raises UserError when all are damaged, or when one belongs
-    to another identity: going on from it would give weights that are not the run's.
+    to no training of these ``names``: going on from it would give weights that are not the run's.
     """
     steps = checkpoint_steps(folder)
     for step in steps:
@@ -98,9 +98,9 @@ def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
         except (ValueError, OSError) as error:
             warnings.warn(f"{path}: damaged ({error}); falling back to the one before", stacklevel=2)
             continue
-        if state["identity"] != identity:
+        if state["identity"] not in names:
             raise UserError(
-                f"{path}: of another training (identity {state['identity'][:10]}, wanted {identity[:10]}); "
+                f"{path}: of another training ({state['identity']}, wanted {' or '.join(sorted(names))}); "
                 f"remove the folder {folder} to start afresh"
             )
         return state

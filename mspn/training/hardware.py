@@ -1,11 +1,11 @@
 """How a training uses a machine: processes, threads, layouts, compilation; no part of a run's identity.
 
 The options change speed and memory. On one machine with the same options a training is repeated bit for bit
-on the CPU; another option or another number of processes moves the last bits, as floating-point sums are
-taken in another order. Batch norm alone sees more than that: it normalises each process's micro-batch by
-its own statistics, so that it is the paper's (section 4.2: "mini-batch size 32 per GPU") only where the
-micro-batch is 32; ``--micro-batch 32`` gives that on any number of GPUs. The running statistics that end in
-the weights are those of process 0.
+on the CPU. Another option, number of threads or processes, or kind of processor takes floating-point sums in
+another order; training amplifies that, so that the weights come out as another seed's would, and the losses
+alike. The record of a training names all of these. Batch norm's running statistics, which end in the weights,
+follow the first group of ``norm_batch`` samples of each step, as the released code's are those of its first
+GPU.
 """
 
 import os
@@ -33,7 +33,6 @@ class Options:
     channels_last: bool = True
     compile: str = "off"  # or "on", or "cuda-graphs"
     gradient_checkpointing: bool = False
-    sync_batch_norm: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For the record of a run's environment."""
@@ -73,24 +72,21 @@ def joined(processes: Processes, device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def micro_batches(global_batch: int, world: int, micro_batch: int | None) -> tuple[int, int]:
+def micro_batches(batch: int, norm_batch: int | None, world: int) -> tuple[int, int]:
     """(samples per micro-batch, micro-batches per step) of each process; together the global batch.
 
-    Without ``micro_batch`` a process takes its share at once. UserError where it does not divide the share.
+    A micro-batch is what batch norm normalises together, so that the number of processes changes nothing:
+    ``norm_batch`` samples, or without it the whole batch, which one process alone can take. UserError where
+    they do not divide a process's share.
     """
-    if global_batch % world:
+    size = norm_batch or batch
+    if batch % (size * world):
         raise UserError(
-            f"the recipe's global batch of {global_batch} cannot be shared by {world} processes; "
-            f"use one of {_divisors(global_batch)} processes"
+            f"batch norm sees {size} samples of the global batch of {batch} at once, which {world} processes "
+            f"cannot share; use one of {_divisors(batch // size)} processes, or another norm_batch in the "
+            "recipe (another training)"
         )
-    share = global_batch // world
-    size = micro_batch or share
-    if share % size:
-        raise UserError(
-            f"--micro-batch {size} does not divide a process's share of the global batch, {share}; "
-            f"use one of {_divisors(share)}"
-        )
-    return size, share // size
+    return size, batch // (size * world)
 
 
 def _divisors(number: int) -> list[int]:
@@ -110,10 +106,6 @@ def prepare(network: nn.Module, device: torch.device, options: Options) -> nn.Mo
     """The network on its device with the options applied; names of weights do not change."""
     if options.compile == "cuda-graphs" and device.type != "cuda":
         raise UserError("--compile cuda-graphs needs a GPU; on the CPU leave --compile off")
-    if options.sync_batch_norm:
-        if device.type != "cuda":
-            raise UserError("--sync-batch-norm needs GPUs: torch has it for no other device")
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     network = network.to(device).to(memory_format=options.layout)  # type: ignore[call-overload]
     if options.gradient_checkpointing:
         checkpoint_gradients(network)

@@ -2,8 +2,7 @@
 
 Two real steps of a copy of the network on 2 and 4 samples give a straight line: a fixed part (weights,
 gradients, Adam's moments) and a part per sample (what the backward pass keeps). The line says what the
-micro-batch will take, and which smaller one would fit; smaller micro-batches accumulate, so that the recipe
-stays (see ``mspn.training.hardware`` for batch norm).
+micro-batch will take.
 """
 
 import copy
@@ -34,11 +33,10 @@ def probe(
     device: torch.device,
     options: Options,
     micro_batch: int,
-    micro: int,
 ) -> str:
-    """One line that says that the micro-batch fits; UserError with a proposal where it does not.
+    """One line that says that the micro-batch fits; UserError where it does not.
 
-    ``micro`` micro-batches are a process's share of the global batch. The network is not changed.
+    The network is not changed.
     """
     usable = USABLE * free_memory(device)
     sizes = [2, 4]
@@ -55,13 +53,9 @@ def probe(
     )
     if needed <= usable:
         return said + ": it fits"
-    share = micro_batch * micro
-    fitting = [n for n in range(1, share + 1) if share % n == 0 and fixed + n * each <= usable]
-    if not fitting:
-        raise UserError(f"{said}; not even one sample fits: use --gradient-checkpointing or another device")
     raise UserError(
-        f"{said}; use --micro-batch {fitting[-1]}, which accumulates {share // fitting[-1]} times and keeps "
-        "the recipe, or try --gradient-checkpointing"
+        f"{said}; use --gradient-checkpointing, or a device with more memory: how many samples batch norm "
+        "sees at once, the recipe's norm_batch, is a part of the experiment"
     )
 
 

@@ -12,15 +12,23 @@ from mspn.data.batches import Batch, normalise
 from mspn.data.skeletons import skeleton
 from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.networks.build import build_network
+from mspn.networks.mspn import Head
 from mspn.training.losses import kernel_table, stage_losses
 from mspn.training.targets import make_targets
 
 
-def starting_network(run: Run, width: float, seed: int) -> nn.Module:
-    """The run's network with the initial weights that the seed decides, on the CPU."""
+def starting_network(run: Run, width: float, seed: int, head_scale: float = 1.0) -> nn.Module:
+    """The run's network with the initial weights that the seed decides, on the CPU.
+
+    Heads that end in batch norm, MSPN's, start with its scale at ``head_scale``.
+    """
     torch.manual_seed(seed)
     joints, scales = len(skeleton(run.joint_set).joints), SUPERVISIONS[run.supervision][0]
-    return build_network(run.network, joints=joints, scales=scales, width=width)
+    network = build_network(run.network, joints=joints, scales=scales, width=width)
+    for module in network.modules():
+        if isinstance(module, Head):
+            nn.init.constant_(module[-1].norm.weight, head_scale)  # type: ignore[union-attr, arg-type]
+    return network
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ import torch
 from mspn.data.augment import augment, augmentation_for
 from mspn.data.batches import DEVIATION, MEAN, Source, epoch_samples, normalise, training_batches
 from mspn.data.coco import read_coco
-from mspn.data.crops import Form, make_store
+from mspn.data.crops import make_store
 from mspn.data.load import join
 from mspn.data.persons import Persons, Picture
 from mspn.data.pictures import read_picture
 from mspn.data.skeletons import COCO
 from mspn.data.store import CropStore, mean_difference, open_store
+from mspn.experiment.config import Store
 from mspn.training.targets import make_targets
 
 KERNELS = (15, 11, 9, 7, 5)  # of all stages: five targets for each joint
@@ -35,10 +36,11 @@ def measure(
     persons, pictures = _persons(synthetic, folder)
     sources: dict[str, Source | None] = {"exact": None}
     differences = {}
-    forms: tuple[Form, ...] = ("raw", "jpeg")
-    for form in forms:
-        make_store(folder / form, persons, size, form, report=lambda line: None)
-        store = sources[f"store ({form})"] = open_store(folder / form, persons, size, augmentation)
+    for settings in (Store(form="raw"), Store(form="jpeg")):
+        form = settings.form
+        make_store(folder / form, persons, size, augmentation, settings, report=lambda line: None)
+        store = open_store(folder / form, persons, size, augmentation, settings)
+        sources[f"store ({form})"] = store
         differences[form] = mean_difference(store, persons, size, augmentation)
     device = _device_work(persons, size, augmentation)
     paths = [_literal(persons, size, augmentation, samples)]

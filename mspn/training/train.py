@@ -1,7 +1,5 @@
 """The training loop: one function that reads top-down, from the last checkpoint to the last step."""
 
-import hashlib
-import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,24 +36,25 @@ class Training:
     recipe: Recipe
     objective: Objective
     batches: Callable[[int, int], Iterator[Batch]]  # (micro-batch, first micro-batch's number) -> without end
-    identity: dict[str, Any]
+    name: str  # its id; a checkpoint of another training is refused,
     folder: Path  # of the checkpoints
+    trunk: str | None = None  # but for those of the trunk that it branches off from
+    until: int | None = None  # the step to stop at, if not the recipe's last
     sample: Callable[[int], str] = str  # a sample's row -> its name in messages
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the identity; a checkpoint of another is refused."""
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+    def end(self) -> int:
+        """The number of steps to do."""
+        return self.recipe.iterations if self.until is None else self.until
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how it runs; changes no more than the last bits (see ``mspn.training.hardware``)."""
+    """Where and how it runs; no part of a run's identity (see ``mspn.training.hardware``)."""
 
     device: torch.device
     options: Options = field(default_factory=Options)
     processes: Processes = field(default_factory=Processes)
-    micro_batch: int | None = None
     save_every_s: float = 60
     save_every_steps: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)  # for the record of attempts
@@ -84,14 +83,14 @@ class Stop:
 
 
 def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) -> dict[str, Tensor] | None:
-    """Train ``network`` (prepared by ``mspn.training.hardware.prepare``) to the end of its recipe.
+    """Train ``network`` (prepared by ``mspn.training.hardware.prepare``) up to ``training.end``.
 
     Goes on from the newest checkpoint where there is one. Returns the final weights, averaged if the recipe
     says so; None when told to stop, the state being saved. Raises UserError at a loss that is not finite,
     with the last checkpoint as it was.
     """
     recipe, objective, world = training.recipe, training.objective, machine.processes.world
-    micro_batch, micro = micro_batches(recipe.batch, world, machine.micro_batch)
+    micro_batch, micro = micro_batches(recipe.batch, recipe.norm_batch, world)
     lock = lock_folder(training.folder) if machine.processes.rank == 0 else None
     optimiser = make_optimiser(network, recipe.weight_decay)
     average = {k: v.clone() for k, v in network.state_dict().items()} if recipe.ema else None
@@ -100,14 +99,14 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
     watch = Stopwatch()
     batches = watch.waiting(training.batches(micro_batch, start * micro))
     clock = Clock(watch, machine.save_every_s, machine.save_every_steps)
-    progress = Progress(start, recipe.iterations, recipe.batch)
+    progress = Progress(start, training.end, recipe.batch)
     facts = {"micro_batch": micro_batch, "accumulation": micro, "world": world, **machine.facts}
     journal = Journal(training.folder, start, facts) if lock else None  # the first process writes for all
     model = network.train()
     if world > 1:
         model = DistributedDataParallel(network, broadcast_buffers=False)
 
-    while done < recipe.iterations:
+    while done < training.end:
         clock.begin_step()
         lr = learning_rate(recipe, done)
         chunk = list(islice(batches, micro))
@@ -134,14 +133,14 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
         if journal:
             journal.step(done - 1, lr, means.tolist(), *clock.step_speed(recipe.batch))
             progress.show(done, float(means.sum()), watch.seconds)
-            if done == recipe.iterations or stopping or clock.save_due(done):
+            if done == training.end or stopping or clock.save_due(done):
                 with clock.saving():
                     journal.sync(done, "running", clock.facts(machine.device, world))
                     save_checkpoint(training.folder, state_of(network, optimiser, average, training, done))
         if stopping:
             break
 
-    finished = done == recipe.iterations
+    finished = done == training.end
     if lock and journal:
         journal.sync(done, "finished" if finished else "stopped", clock.facts(machine.device, world))
         journal.close()
@@ -170,12 +169,11 @@ def state_of(
 ) -> dict[str, Any]:
     """All that the rest of a training depends on; samples are a function of the seed and the step."""
     return {
-        "identity": training.fingerprint,
+        "identity": training.name,
         "step": step,
         "network": network.state_dict(),
         "optimiser": optimiser.state_dict(),
         "average": average,
-        "schedule": {"lr": learning_rate(training.recipe, step), "iterations": training.recipe.iterations},
         "generators": {
             "cpu": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -190,16 +188,10 @@ def resume(
     training: Training,
 ) -> int:
     """Take over the newest sound checkpoint's state; returns its step, 0 where there is none."""
-    state = load_checkpoint(training.folder, training.fingerprint)
+    state = load_checkpoint(training.folder, {training.name, training.trunk or training.name})
     if state is None:
         return 0
     step: int = state["step"]
-    schedule = {"lr": learning_rate(training.recipe, step), "iterations": training.recipe.iterations}
-    if state["schedule"] != schedule:
-        raise UserError(
-            f"{training.folder}: the checkpoint of step {step} has the schedule {state['schedule']}, "
-            f"the recipe wants {schedule}; remove the folder to start afresh"
-        )
     network.load_state_dict(state["network"])
     load_optimiser(optimiser, state["optimiser"])
     for name, value in (average or {}).items():

@@ -1,4 +1,5 @@
 # The experiment that all rules speak of, checked before any job starts; and where logs and benchmarks go.
+import json
 import os
 import signal
 import sys
@@ -8,10 +9,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from mspn.errors import UserError
-from mspn.cluster.failures import explain_files
-from mspn.experiment.experiment import load_experiment
-from mspn.experiment.fingerprint import fingerprint
+from mspn.experiment.config import parse_size
 from mspn.experiment.grid import DATA
+from mspn.experiment.identity import REVISIONS, code_hash
+from mspn.experiment.load import load_experiment, scale_name
+from mspn.experiment.tuning import round_evaluations, searched
 
 # Jobs use the Python that Snakemake runs in, also where the environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
@@ -24,12 +26,14 @@ STARTED = time.time()
 if unknown := set(config) - {"scale"}:
     raise WorkflowError(f"--config: unknown key {sorted(unknown)}; allowed: scale")
 
+# Named in no rule's parameters, so that another spelling of the same scale repeats nothing.
+SCALE = str(config.get("scale", "demo"))
 try:
-    EXPERIMENT = load_experiment(config.get("scale", "demo"))
+    EXPERIMENT = load_experiment(SCALE)
+    SCALE = scale_name(SCALE)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-SCALE = config.get("scale", "demo")
 RESULTS = str(EXPERIMENT.results)
 REPORTS = str(EXPERIMENT.reports)
 LOGS = f"{RESULTS}/logs"
@@ -49,6 +53,9 @@ wildcard_constraints:
     run="[a-z0-9.-]+",
     detector="[a-z0-9.-]+",
     training="[a-z0-9-]+",
+    trunk="[a-z0-9-]+",
+    step=r"\d+",
+    round=r"\d+",
 
 
 def main_dataset(run):
@@ -64,13 +71,29 @@ def dataset_ready(name, split):
     return [str(path) for path in EXPERIMENT.annotation_files(name, split)]
 
 
-def training_inputs(wildcards):
-    """The training split's annotations, the crop stores and the pretrained weights of a training."""
-    run, _ = EXPERIMENT.training(wildcards.training)
+def training_data(run):
+    """The training split's annotations and the crop stores of a run."""
     for dataset in DATA[run.data]:
         yield from dataset_ready(dataset, "train")
-        if EXPERIMENT.scale.crops == "store":
+        if EXPERIMENT.scale.crops != "exact":
             yield f"{EXPERIMENT.crop_store(dataset, EXPERIMENT.input_size(run))}/manifest.json"
+
+
+def training_inputs(wildcards):
+    """What a training reads: its data, and the trunk that it branches off from."""
+    run, seed = EXPERIMENT.training(wildcards.training)
+    recipe = EXPERIMENT.recipe(run)
+    yield from training_data(run)
+    if recipe.cooldown is not None:
+        yield f"{EXPERIMENT.trunk_folder(run, seed, recipe.cooldown_start)}/state.ckpt"
+
+
+def trunk_inputs(wildcards):
+    """What a trunk reads: its data, and its own state at the step before at which a training branches off."""
+    run, seed, steps = EXPERIMENT.trunks()[wildcards.trunk]
+    yield from training_data(run)
+    for step in [step for step in steps if step < int(wildcards.step)][-1:]:
+        yield f"{EXPERIMENT.trunk_folder(run, seed, step)}/state.ckpt"
 
 
 def evaluation_weights(wildcards):
@@ -89,9 +112,25 @@ def report_inputs(wildcards):
         yield f"{EXPERIMENT.training_folder(run, seed)}/environment.json"
 
 
+def scored(run, seed, detector):
+    """An evaluation, and the training's record behind it."""
+    yield f"{EXPERIMENT.evaluation_folder(run, seed, detector)}/metrics.json"
+    yield f"{EXPERIMENT.training_folder(run, seed)}/environment.json"
+
+
+def round_inputs(wildcards):
+    """The results of a network's candidates in a round of the search: of all in the first, of who is left."""
+    for run, seed, detector in round_evaluations(EXPERIMENT, wildcards.run, int(wildcards.round), survivors):
+        yield from scored(run, seed, detector)
+
+
+def survivors(row, number):
+    """The candidates that a round of the search keeps, once it is decided."""
+    with checkpoints.halve.get(run=row, round=number).output[0].open() as file:
+        return json.load(file)["kept"]
+
+
 def search_inputs(wildcards):
-    """Every evaluation of the search, and the training's record behind it."""
-    for run, seed, detector in EXPERIMENT.evaluations():
-        yield f"{EXPERIMENT.evaluation_folder(run, seed, detector)}/metrics.json"
-        yield f"{EXPERIMENT.training_folder(run, seed)}/log.jsonl"
-        yield f"{EXPERIMENT.training_folder(run, seed)}/environment.json"
+    """The last round of every run's search."""
+    last = len(EXPERIMENT.scale.search.rounds)
+    return [f"{RESULTS}/search/{row}-round-{last}.json" for row in searched(EXPERIMENT)]

@@ -11,17 +11,16 @@ rule synth:
     conda:
         ENVIRONMENT
     params:
-        scale=SCALE,
         # Another configuration or another generator makes another data set.
-        identity=lambda w: EXPERIMENT.data_identity(w.dataset),
+        identity=lambda w: [EXPERIMENT.data_identity(w.dataset, split) for split in ("train", "val")],
     shell:
-        "python -m mspn synth --scale {params.scale:q} --dataset {wildcards.dataset} 2>&1 | tee {log}"
+        "python -m mspn synth --scale {SCALE:q} --dataset {wildcards.dataset} 2>&1 | tee {log}"
 
 
 # The store itself lies beside its manifest, undeclared, so that an interrupted one is continued.
 rule crops:
     input:
-        lambda w: dataset_ready(w.dataset, "train"),
+        lambda w: ancient(dataset_ready(w.dataset, "train")),
     output:
         f"{RESULTS}/crops/{{dataset}}-{{size}}/manifest.json",
     log:
@@ -31,17 +30,16 @@ rule crops:
     conda:
         ENVIRONMENT
     params:
-        scale=SCALE,
-        code=fingerprint("mspn.data.crops"),
+        identity=lambda w: EXPERIMENT.store_identity(w.dataset, parse_size(w.size)),
     shell:
-        "python -m mspn crops --scale {params.scale:q} --dataset {wildcards.dataset} --input {wildcards.size}"
+        "python -m mspn crops --scale {SCALE:q} --dataset {wildcards.dataset} --input {wildcards.size}"
         " 2>&1 | tee {log}"
 
 
 rule detect:
     input:
-        lambda w: dataset_ready(w.dataset, "val"),
-        lambda w: EXPERIMENT.detection_files(w.detector),
+        lambda w: ancient(dataset_ready(w.dataset, "val")),
+        lambda w: ancient([str(path) for path in EXPERIMENT.detection_files(w.detector)]),
     output:
         boxes=f"{RESULTS}/boxes/{{dataset}}/{{detector}}.json",
         metrics=f"{RESULTS}/boxes/{{dataset}}/{{detector}}.metrics.json",
@@ -52,9 +50,7 @@ rule detect:
     conda:
         ENVIRONMENT
     params:
-        scale=SCALE,
-        detector=lambda w: EXPERIMENT.scale.detectors[w.detector].model_dump(mode="json"),
-        code=fingerprint("mspn.data.detectors"),
+        identity=lambda w: EXPERIMENT.boxes_identity(w.dataset, w.detector),
     shell:
-        "python -m mspn detect --scale {params.scale:q} --dataset {wildcards.dataset}"
+        "python -m mspn detect --scale {SCALE:q} --dataset {wildcards.dataset}"
         " --detector {wildcards.detector} 2>&1 | tee {log}"

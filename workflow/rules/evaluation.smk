@@ -3,9 +3,10 @@
 
 rule evaluate:
     input:
-        weights=evaluation_weights,
-        data=lambda w: dataset_ready(main_dataset(EXPERIMENT.run(w.run)), "val"),
-        boxes=lambda w: f"{RESULTS}/boxes/{main_dataset(EXPERIMENT.run(w.run))}/{w.detector}.json",
+        # The identity says when they are others; times of change would repeat what another split changed.
+        weights=lambda w: ancient(evaluation_weights(w)),
+        data=lambda w: ancient(dataset_ready(main_dataset(EXPERIMENT.run(w.run)), "val")),
+        boxes=lambda w: ancient(f"{RESULTS}/boxes/{main_dataset(EXPERIMENT.run(w.run))}/{w.detector}.json"),
     output:
         metrics=f"{RESULTS}/runs/{{run}}/seed-{{seed}}/{{detector}}/metrics.json",
         predictions=f"{RESULTS}/runs/{{run}}/seed-{{seed}}/{{detector}}/predictions.json",
@@ -24,9 +25,7 @@ rule evaluate:
         gres="",
         gpu_share=1,
     params:
-        scale=SCALE,
-        code=fingerprint("mspn.evaluation.evaluate"),
-        replicates=EXPERIMENT.scale.bootstrap,
+        identity=lambda w: EXPERIMENT.evaluation_identity(EXPERIMENT.run(w.run), int(w.seed), w.detector),
     shell:
-        LAUNCH + " evaluate --scale {params.scale:q} --run {wildcards.run} --seed {wildcards.seed}"
+        LAUNCH + " evaluate --scale {SCALE:q} --run {wildcards.run} --seed {wildcards.seed}"
         " --detector {wildcards.detector} --threads {threads} 2>&1 | tee {log}"

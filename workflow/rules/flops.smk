@@ -17,7 +17,7 @@ rule flops:
     params:
         folder=lambda w, output: str(Path(output.table).parent),
         networks=EXPERIMENT.networks(),
-        code=fingerprint("mspn.networks.flops", *EXPERIMENT.network_modules()),
+        revisions={**EXPERIMENT.network_revisions(), "flops": REVISIONS["flops"]},
     shell:
         "python -m mspn flops --out {params.folder:q} 2>&1 | tee {log}"
 
@@ -36,8 +36,8 @@ rule latency:
         gres="",
         gpu_share=1,
     params:
-        scale=SCALE,
         networks=EXPERIMENT.networks(),
-        code=fingerprint("mspn.commands.benchmarks.latency", *EXPERIMENT.network_modules()),
+        revisions=EXPERIMENT.network_revisions(),
+        size=[EXPERIMENT.scale.width, EXPERIMENT.scale.inputs],
     shell:
-        LAUNCH + " bench latency --scale {params.scale:q} --out {output} 2>&1 | tee {log}"
+        LAUNCH + " bench latency --scale {SCALE:q} --out {output} 2>&1 | tee {log}"

@@ -41,7 +41,7 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        scale=SCALE,
-        code=fingerprint("mspn.report", "mspn.commands.report"),
+        scale=EXPERIMENT.scale.model_dump(mode="json"),
+        code=code_hash("mspn/report"),
     shell:
-        "python -m mspn report make --scale {params.scale:q} 2>&1 | tee {log}"
+        "python -m mspn report make --scale {SCALE:q} 2>&1 | tee {log}"

@@ -1,13 +1,22 @@
 # Crops -> trained networks. A training's folder is named after all that decides its result, so that a changed
-# recipe or network is a new training, runs that share one train once, and nothing else starts one.
+# recipe or network is a new training, runs that share one train once, and nothing else starts one: that is why
+# inputs are `ancient`.
+TRAIN = (
+    # The training itself listens to these signals; the shell and tee around it wait for it.
+    "trap '' TERM USR1; " + LAUNCH
+    # Beside each process, threads that make its batches; they change no result.
+    + " train --scale {SCALE:q} --threads {threads}"
+    " --workers $(( ({threads} - 1) / ({resources.gpu} ? {resources.gpu} : 1) ))"
+)
 
 
 rule train:
     input:
-        training_inputs,
+        lambda w: ancient(list(training_inputs(w))),
     output:
         weights=f"{RESULTS}/trainings/{{training}}/weights.safetensors",
         log=f"{RESULTS}/trainings/{{training}}/log.jsonl",
+        timing=f"{RESULTS}/trainings/{{training}}/timing.jsonl",
         config=f"{RESULTS}/trainings/{{training}}/config.json",
         environment=f"{RESULTS}/trainings/{{training}}/environment.json",
     log:
@@ -21,13 +30,29 @@ rule train:
         gpu=0,
         gres="",
         gpu_share=1,
-    params:
-        scale=SCALE,
     shell:
-        # The training itself listens to these signals; the shell and tee around it wait for it.
-        "trap '' TERM USR1; "
-        + LAUNCH
-        + " train --scale {params.scale:q} --training {wildcards.training} --threads {threads}"
-        # Beside each process, threads that make its batches; they change no result.
-        " --workers $(( ({threads} - 1) / ({resources.gpu} ? {resources.gpu} : 1) ))"
-        " 2>&1 | tee {log}"
+        TRAIN + " --training {wildcards.training} 2>&1 | tee {log}"
+
+
+# What trainings of several lengths have in common: warm-up and the constant rate, up to where each cools down.
+rule trunk:
+    input:
+        lambda w: ancient(list(trunk_inputs(w))),
+    output:
+        state=f"{RESULTS}/trunks/{{trunk}}/{{step}}/state.ckpt",
+        log=f"{RESULTS}/trunks/{{trunk}}/{{step}}/log.jsonl",
+        timing=f"{RESULTS}/trunks/{{trunk}}/{{step}}/timing.jsonl",
+        attempts=f"{RESULTS}/trunks/{{trunk}}/{{step}}/attempts.json",
+    log:
+        f"{LOGS}/trunk/{{trunk}}-{{step}}.log",
+    benchmark:
+        f"{BENCHMARKS}/trunk/{{trunk}}-{{step}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=0,
+        gres="",
+        gpu_share=1,
+    shell:
+        TRAIN + " --trunk {wildcards.trunk} --until {wildcards.step} 2>&1 | tee {log}"

@@ -1,4 +1,20 @@
-# A scale that searches: every candidate's evaluation -> one table.
+# A scale that searches: rounds of candidates, of which the better ones go on -> one table.
+
+
+checkpoint halve:
+    input:
+        round_inputs,
+    output:
+        f"{RESULTS}/search/{{run}}-round-{{round}}.json",
+    log:
+        f"{LOGS}/halve/{{run}}-round-{{round}}.log",
+    benchmark:
+        f"{BENCHMARKS}/halve/{{run}}-round-{{round}}.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m mspn tune --scale {SCALE:q} --run {wildcards.run} --round {wildcards.round} --out {output}"
+        " 2>&1 | tee {log}"
 
 
 rule tune:
@@ -12,8 +28,5 @@ rule tune:
         f"{BENCHMARKS}/tune.tsv"
     conda:
         ENVIRONMENT
-    params:
-        scale=SCALE,
-        code=fingerprint("mspn.experiment.tuning"),
     shell:
-        "python -m mspn tune --scale {params.scale:q} --out {output} 2>&1 | tee {log}"
+        "python -m mspn tune --scale {SCALE:q} --out {output} 2>&1 | tee {log}"

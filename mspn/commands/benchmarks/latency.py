@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     import pandas as pd
     from tabulate import tabulate
 
-    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.load import load_experiment
     from mspn.files import write_text
 
     rows = measure(load_experiment(args.scale), args.repeats)

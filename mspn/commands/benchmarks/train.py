@@ -176,6 +176,7 @@ def time_steps(
     from mspn.data.batches import training_batches
     from mspn.data.crops import make_store
     from mspn.data.store import open_store
+    from mspn.experiment.config import Store
     from mspn.training.journal import Stopwatch
     from mspn.training.objective import accumulate_gradients
     from mspn.training.optimiser import make_optimiser, take_step
@@ -184,13 +185,13 @@ def time_steps(
     size = objective.input_size
     with tempfile.TemporaryDirectory() as folder:
         persons = random_persons(Path(folder))
-        make_store(Path(folder) / "store", persons, size, report=lambda line: None)
-        store = open_store(Path(folder) / "store", persons, size)
+        make_store(Path(folder), persons, size, "released", Store(), report=lambda line: None)
+        store = open_store(Path(folder), persons, size, "released", Store())
         batches = watch.waiting(
             training_batches(
                 persons,
                 input_size=size,
-                augmentation="paper",
+                augmentation="released",
                 seed=0,
                 batch=batch,
                 workers=workers,

@@ -20,7 +20,7 @@ from mspn.data.synth.difficulty import DIFFICULTIES
 from mspn.data.synth.scene import SPLITS, Scene, make_scene, stream
 from mspn.data.synth.truth import Truth
 from mspn.errors import UserError
-from mspn.experiment.fingerprint import fingerprint
+from mspn.experiment.identity import REVISIONS
 from mspn.files import read_json, sha256, write_json
 
 LAYOUTS = ("coco", "mpii")
@@ -46,14 +46,14 @@ class Task:
     def record(self) -> Path:
         """The file that says which pictures of the chunk are whole, until the annotations are written."""
         numbers = asdict(DIFFICULTIES[self.difficulty])
-        code = fingerprint("mspn.data.synth")
-        key = json.dumps([self.layout, self.seed, self.start, self.stop, numbers, code], sort_keys=True)
+        revision = REVISIONS["synth"]
+        key = json.dumps([self.layout, self.seed, self.start, self.stop, numbers, revision], sort_keys=True)
         name = f"{self.split}-{self.start:07d}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
         return self.root / ".parts" / name
 
 
 def make_dataset(
-    root: Path, *, layout: Literal["coco", "mpii"], difficulty: Literal["calm", "plain", "hard"], seed: int,
+    root: Path, *, layout: Literal["coco", "mpii"], difficulty: str, seed: int,
     train_images: int, val_images: int, workers: int = 1, progress: bool = True,
 ) -> None:  # fmt: skip
     """Make a data set under ``root``: pictures first, each split's annotation file last.
