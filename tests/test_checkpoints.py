@@ -28,7 +28,7 @@ def state(step, identity="one"):
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
     values = {"a": torch.randn(5), "b": torch.tensor([1e-45, -0.0]), "n": torch.tensor(7)}
     save_checkpoint(tmp_path, {"step": 3, "identity": "i", "network": values, "nested": {"list": [1, None]}})
-    found = load_checkpoint(tmp_path, "i")
+    found = load_checkpoint(tmp_path, {"i"})
     assert found is not None and found["nested"] == {"list": [1, None]}
     for name, value in values.items():
         assert torch.equal(found["network"][name], value)
@@ -43,7 +43,7 @@ def test_the_last_two_are_kept(tmp_path):
 
 
 def test_none_where_there_is_none(tmp_path):
-    assert load_checkpoint(tmp_path / "absent", "one") is None
+    assert load_checkpoint(tmp_path / "absent", {"one"}) is None
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_damaged_newest_falls_back_with_a_warning_and_stays_out_of_the_way(tmp_p
     newest = save_checkpoint(tmp_path, state(2))
     newest.write_bytes(newest.read_bytes()[:-7])
     with pytest.warns(UserWarning, match=r"step-000000002\.ckpt: damaged"):
-        found = load_checkpoint(tmp_path, "one")
+        found = load_checkpoint(tmp_path, {"one"})
     assert found is not None and found["step"] == 1
     save_checkpoint(tmp_path, state(1))
     assert checkpoint_steps(tmp_path) == [1]
@@ -80,13 +80,13 @@ def test_damaged_newest_falls_back_with_a_warning_and_stays_out_of_the_way(tmp_p
 def test_all_damaged_is_an_error(tmp_path):
     save_checkpoint(tmp_path, state(1)).write_bytes(b"")
     with pytest.warns(UserWarning, match="damaged"), pytest.raises(UserError, match="all 1 checkpoints"):
-        load_checkpoint(tmp_path, "one")
+        load_checkpoint(tmp_path, {"one"})
 
 
 def test_another_identity_is_refused(tmp_path):
     save_checkpoint(tmp_path, state(1, "another"))
     with pytest.raises(UserError, match="of another training"):
-        load_checkpoint(tmp_path, "one")
+        load_checkpoint(tmp_path, {"one"})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -94,7 +94,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
     save_checkpoint(tmp_path, state(1))
     with pytest.raises(UserError, match="not finite"):
         save_checkpoint(tmp_path, {**state(2), "network": {"w": torch.tensor([1.0, value])}})
-    found = load_checkpoint(tmp_path, "one")
+    found = load_checkpoint(tmp_path, {"one"})
     assert found is not None and found["step"] == 1
 
 

@@ -27,17 +27,21 @@ extends: demo
 nam: own
 width: wide
 recipes: {coco: {batch_size: 3}}
-search: [{rate: 1}]
+search: {candidates: [{rate: 1}, {lr: 0.1}], rounds: [{iterations: 1, keep: 1}]}
+tuned: {mspn: {momentum: 0.9}}
+crops: {size: 3}
 datasets: {coco: {imagess: 3}}
 """
     with pytest.raises(UserError) as error:
         load_scale(write(tmp_path, text))
     message = str(error.value)
-    assert "own.yaml: 5 wrong" in message
+    assert "own.yaml: 8 wrong" in message
     assert "nam: unknown key; allowed: name," in message
     assert "recipes.coco.batch_size: unknown key; allowed: batch, iterations" in message
     assert "datasets.coco.synth.imagess: unknown key; allowed: kind, layout" in message
-    assert "search.0.rate: unknown key; allowed: lr, iterations, precision" in message
+    assert "search.candidates.0.rate: unknown key; allowed: lr, iterations, precision" in message
+    assert "tuned.mspn.momentum: unknown key; allowed: lr," in message
+    assert "crops.Store.size: unknown key; allowed: form, oversampling" in message
     assert "width: " in message and "'wide'" in message
 
 
@@ -47,6 +51,13 @@ datasets: {coco: {imagess: 3}}
         ("[1, 2]", "mapping"),
         ("a: [", "not valid YAML"),
         ("extends: nowhere", "no such scale; there are: "),
+        ("extends: dmeo", "no such scale; did you mean demo? there are: "),
+        ("extends: OWN", "extends itself"),
+        ("extends: demo\nseeds: [0, -1]", "greater than or equal to 0"),
+        ("extends: demo\nseeds: [1, 1]", "a seed is there twice"),
+        ("extends: demo\nrecipes: {coco: {lr: .inf}}", "finite"),
+        ("extends: demo\nrecipes: {coco: {warmup_iterations: 100}}", "the warm-up must end before"),
+        ("extends: demo\nrecipes: {coco: {norm_batch: 5}}", "norm_batch 5 does not divide the batch, 16"),
         ("extends: demo\nevaluate_on: [best]", "unknown ['best']"),
         ("extends: demo\nstand_in: {det-49.4: best}", "stand_in: unknown ['best']"),
         ("extends: demo\ninputs: {256x192: 96by72}", "HEIGHTxWIDTH"),
@@ -54,8 +65,8 @@ datasets: {coco: {imagess: 3}}
     ],
 )
 def test_bad_files_are_refused_with_the_reason(tmp_path, text, expected):
-    with pytest.raises(UserError, match=r"own\.yaml|nowhere") as error:
-        load_scale(write(tmp_path, text))
+    with pytest.raises(UserError, match=r"own\.yaml|nowhere|dmeo") as error:
+        load_scale(write(tmp_path, text.replace("OWN", str(tmp_path / "own.yaml"))))
     assert expected in str(error.value)
 
 
@@ -63,6 +74,14 @@ def test_a_change_of_kind_replaces_the_whole_entry(tmp_path):
     scale = load_scale(write(tmp_path, "extends: demo\ndatasets: {coco: {kind: coco, root: x}}"))
     assert scale.datasets["coco"].kind == "coco"
     assert scale.datasets["mpii"] == load_scale("demo").datasets["mpii"]
+
+
+def test_a_scales_name_is_its_files_own(tmp_path):
+    assert load_scale(write(tmp_path, "extends: demo\ndescription: x")).name == "own"
+    assert load_scale(write(tmp_path, "extends: demo\nname: given")).name == "given"
+    heir = tmp_path / "heir.yaml"
+    heir.write_text(f"extends: {tmp_path / 'own.yaml'}")
+    assert load_scale(str(heir)).name == "heir"
 
 
 def test_environment_variables_have_a_default(tmp_path, monkeypatch):

@@ -15,8 +15,8 @@ from mspn.errors import UserError
 from mspn.experiment.grid import load_grid
 from mspn.experiment.networks import NETWORKS, network_spec
 from mspn.experiment.paper import printed_gflops
-from mspn.networks.build import build_network
-from mspn.networks.flops import EXCEPTIONS, PUBLISHED, Cost, G, judge
+from mspn.networks.build import build_network, construct
+from mspn.networks.flops import EXCEPTIONS, PUBLISHED, Cost, G, judge, paper_stride
 from mspn.networks.macs import FvcoreRules, count_by_formula, count_by_fvcore, count_by_torch, measure
 
 # Convolutions of inference at 256x192 in multiply-adds / 2^30: worked out by hand from the layers' shapes
@@ -61,7 +61,10 @@ class AllStages(nn.Module):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_golden_figures_at_full_size(name: str) -> None:
     with torch.device("meta"):
-        network = build_network(name, scales=1).eval()
+        constructor, keywords = network_spec(name)
+        network = construct(
+            constructor, {**keywords, "joints": 17, "scales": 1, **paper_stride(keywords)}
+        ).eval()
         images = torch.zeros(1, 3, 256, 192)
     with FvcoreRules() as rules:
         macs, _, _ = count_by_formula(network, images)

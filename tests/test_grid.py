@@ -1,5 +1,8 @@
 """The grid and what is derived from it: runs, identities and the places of files."""
 
+import hashlib
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import GRID, GRID_COLUMNS, load_grid
+from mspn.experiment.identity import HASHES, content_hash
 from mspn.experiment.load import load_experiment
 
 ROW = "one\tmspn-1\t256x192\tctf\tcoco\tgt\t"
@@ -72,6 +76,33 @@ def test_only_what_affects_a_training_changes_its_identity():
     other = replace(experiment, scale=scale.model_copy(update={"recipes": {**scale.recipes, "mpii": recipe}}))
     assert [run for run, training in ids(other).items() if training != before[run]] == ["mspn-4-mpii"]
     assert not set(ids(experiment, seed=1).values()) & set(before.values())
+
+
+def test_a_new_option_of_a_recipe_renames_nothing_and_each_option_counts():
+    experiment = load_experiment("demo")
+    run, scale = experiment.run("mspn-2"), experiment.scale
+    assert "head_scale" not in experiment.identity(run, 0)["recipe"]
+    names = set()
+    for change in ({"ema": 0.9}, {"norm_batch": 8}, {"cooldown": 0.5}, {"head_scale": 2.0}, {"lr": 0.5}):
+        recipe = scale.recipes["coco"].model_copy(update=change)
+        other = replace(experiment, scale=scale.model_copy(update={"recipes": {"coco": recipe}}))
+        names.add(other.training_id(run, 0))
+    assert len(names) == 5 and experiment.training_id(run, 0) not in names
+
+
+def test_a_hash_is_remembered_until_the_file_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("file.json")
+    assert content_hash(path) is None
+    path.write_text("one")
+    os.utime(path, (1, 1))
+    first = content_hash(path)
+    assert json.loads(HASHES.read_text())["file.json"][2] == first == hashlib.sha256(b"one").hexdigest()
+    path.write_text("two")
+    os.utime(path, (1, 1))
+    assert content_hash(path) == first  # the same size and time: as it was
+    os.utime(path, (2, 2))
+    assert content_hash(path) == hashlib.sha256(b"two").hexdigest()
 
 
 def test_a_new_row_changes_no_identity_and_a_second_label_shares_the_training(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mspn.data.batches import Batch
+from mspn.errors import UserError
 from mspn.experiment.config import Recipe, load_scale
 from mspn.experiment.grid import load_grid
 from mspn.networks.build import build_network
@@ -16,8 +17,8 @@ from mspn.training.objective import Objective, accumulate_gradients, starting_ne
 from mspn.training.optimiser import load_optimiser, make_optimiser, take_step, update_average
 from mspn.training.schedule import learning_rate
 
-PAPER = Recipe(batch=256, iterations=90_000, lr=5e-4, augmentation="paper")
-RELEASED = Recipe(batch=256, iterations=96_000, lr=4e-3, warmup_iterations=2400, augmentation="released")
+PAPER = Recipe(batch=256, iterations=90_000, lr=5e-4, augmentation="paper-literal", norm_batch=32)
+RELEASED = Recipe(batch=256, iterations=96_000, lr=4e-3, warmup_iterations=2400, norm_batch=32)
 CPU = torch.device("cpu")
 torch.set_num_threads(1)
 
@@ -42,9 +43,21 @@ def test_schedule_is_linear_on_either_side_of_the_warmup(recipe):
         assert np.allclose(differences, differences[:1] * len(differences), rtol=1e-6)
 
 
-def test_paper_scale_trains_by_the_papers_recipe():
+def test_the_paper_scale_trains_by_the_released_recipe_and_another_can_be_named(tmp_path):
     recipe = load_scale("paper").recipes["coco"]
-    assert recipe.model_copy(update={"precision": "fp32"}) == PAPER
+    assert recipe.model_copy(update={"precision": "fp32"}) == RELEASED
+    path = tmp_path / "literal.yaml"
+    path.write_text("extends: paper\nrecipes: {coco: {extends: paper-literal, precision: fp32}}")
+    assert load_scale(str(path)).recipes["coco"] == PAPER
+    path.write_text("extends: paper\nrecipes: {coco: {extends: papers}}")
+    with pytest.raises(UserError, match=r"recipes.coco.extends: no recipe 'papers'; .* has: released, paper"):
+        load_scale(str(path))
+
+
+def test_a_cooldown_holds_the_rate_and_lets_it_fall_within_its_share():
+    recipe = Recipe(batch=2, iterations=100, lr=1.0, warmup_iterations=10, cooldown=0.2)
+    rates = [learning_rate(recipe, step) for step in (0, 5, 10, 79, 80, 90, 100)]
+    assert rates == pytest.approx([0.1, 0.55, 1, 1, 1, 0.5, 0])
 
 
 def small_network():

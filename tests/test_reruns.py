@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -98,13 +99,35 @@ def test_a_figures_style_or_a_caption_makes_the_report_alone(edit, name, old, ne
     [
         ("README.md", "", "Another sentence.\n"),
         ("mspn/networks/mspn.py", '"""', '"""Another docstring.\n\n'),
-        ("mspn/losses.py", "\nfrom ", "\n# a comment\nfrom "),
+        ("mspn/training/losses.py", "\nimport ", "\nCHANGED = 1\nimport "),
+        ("mspn/training/train.py", "the loss is not finite at", "no finite loss at"),
+        ("mspn/networks/resnet.py", "bottleneck, counts", "deep, counts"),
         ("workflow/config/scales/smoke.yaml", "description: ", "description: other words, "),
         ("environment.yml", "name: mspn", "# a comment\nname: mspn"),
     ],
 )
-def test_readme_comments_and_descriptions_start_nothing(edit, name, old, new):
-    assert edit(name, old, new) == {}
+def test_code_that_computes_the_same_and_words_train_nothing(edit, name, old, new):
+    """The page alone shows a scale's description."""
+    assert set(edit(name, old, new)) <= {"report"}
+
+
+def test_a_moved_module_starts_nothing(finished):
+    before = {path: path.read_text() for path in (finished / "mspn").rglob("*.py")}
+    (finished / "mspn/training/targets.py").rename(finished / "mspn/training/spots.py")
+    for path in (finished / "mspn").rglob("*.py"):
+        path.write_text(path.read_text().replace("mspn.training.targets", "mspn.training.spots"))
+    try:
+        assert jobs(finished) == {}
+    finally:
+        (finished / "mspn/training/spots.py").unlink()
+        for path, text in before.items():
+            path.write_text(text)
+
+
+def test_a_scale_by_its_path_is_the_scale_by_its_name(finished):
+    path = "workflow/config/scales/smoke.yaml"
+    for spelt in (path, f"./{path}", str(finished / path)):
+        assert jobs(finished, ("--config", f"scale={spelt}")) == {}
 
 
 def test_a_new_row_trains_and_evaluates_itself_alone(edit):
@@ -132,21 +155,29 @@ def test_a_changed_recipe_retrains_the_runs_that_use_it(edit):
     assert set(started) == {"train", "evaluate", "report"}
 
 
-def test_a_changed_networks_code_retrains_the_runs_that_use_it(edit):
-    started = edit("baselines/hourglass.py", "\nfrom ", "\nCHANGED = 1\nfrom ")
+def test_a_raised_revision_repeats_what_it_concerns(edit):
+    started = edit("mspn/experiment/identity.py", '"hourglass": 1', '"hourglass": 2')
     assert trained(started) == {"hourglass-1"}
     assert {Path(output).parts[3] for output in started["evaluate"]} == {"hourglass-1"}
+    assert set(started) == {"train", "evaluate", "report", "flops", "latency"}
 
 
-def test_a_changed_loss_retrains_every_run_and_makes_no_data(edit):
-    started = edit("mspn/losses.py", "\nfrom ", "\nCHANGED = 1\nfrom ")
+def test_a_raised_revision_of_the_training_makes_no_data(edit):
+    started = edit("mspn/experiment/identity.py", '"training": 1', '"training": 2')
     assert len(started["train"]) == len({*started["train"]}) == 6
-    assert not {"synth", "crops", "detect", "flops"} & set(started)
+    assert set(started) == {"train", "evaluate", "report"}
 
 
-def test_a_changed_training_loop_retrains_nothing(edit):
-    """It only feeds, logs and saves; what decides a result lies in the modules of the identity."""
-    assert trained(edit("mspn/train.py", "\nfrom ", "\nCHANGED = 1\nfrom ")) == set()
+def test_another_validation_split_trains_nothing(edit):
+    started = edit("workflow/config/scales/smoke.yaml", "val_images: 12", "val_images: 14")
+    assert "train" not in started and "crops" not in started
+    assert {"evaluate", "detect", "synth"} <= set(started)
+
+
+def test_copied_as_it_is_nothing_starts(finished, tmp_path):
+    """Times of change say nothing: a plain copy gives every file the present one, in any order."""
+    subprocess.run(["cp", "-r", str(finished), str(tmp_path / "copy")], check=True)
+    assert jobs(tmp_path / "copy") == {}
 
 
 def test_a_new_seed_trains_that_seed_alone(edit):
@@ -155,19 +186,94 @@ def test_a_new_seed_trains_that_seed_alone(edit):
     assert all("-s1-" in output for output in started["train"])
 
 
-def test_the_paper_scale_is_planned_from_its_files_alone(finished):
-    """Every different training with every seed; for a dry run the files need only be there."""
-    names = [f"coco/annotations/person_keypoints_{split}2017.json" for split in ("train", "val")]
-    names += ["external/annotations/person_keypoints_train.json"]
-    names += [f"mpii/annotations/{split}.json" for split in ("train", "valid")]
-    names += [f"coco/detections/{name}.json" for name in ("megdet_minival_49.4", "cpn_minival_41.1")]
-    for name in names:
+STAND_INS = (
+    *(f"coco/annotations/person_keypoints_{split}2017.json" for split in ("train", "val")),
+    "external/annotations/person_keypoints_train.json",
+    *(f"mpii/annotations/{split}.json" for split in ("train", "valid")),
+    *(f"coco/detections/{name}.json" for name in ("megdet_minival_49.4", "cpn_minival_41.1")),
+    *(f"imagenet/resnet{depth}.pth" for depth in (18, 50, 101, 152)),
+)  # files of the paper scale: for a dry run they need only be there
+
+
+@pytest.fixture(scope="module")
+def paper(finished) -> Path:
+    """The finished copy with stand-ins for the files of the paper scale."""
+    for name in STAND_INS:
         (finished / "data" / name).parent.mkdir(parents=True, exist_ok=True)
-        (finished / "data" / name).write_text(json.dumps([]))
-    started = jobs(finished, ("--config", "scale=paper"))
-    text = (finished / "workflow/config/grid.tsv").read_text()
+        (finished / "data" / name).write_text(json.dumps([name]))
+    return finished
+
+
+def planned(folder: Path) -> set[str]:
+    """The trainings of the paper scale that a dry run would start."""
+    return {Path(output).parent.name for output in jobs(folder, ("--config", "scale=paper"))["train"]}
+
+
+@pytest.fixture(scope="module")
+def before(paper) -> set[str]:
+    return planned(paper)
+
+
+def test_the_paper_scale_is_planned_from_its_files_alone(paper, before):
+    """Every different training with every seed."""
+    text = (paper / "workflow/config/grid.tsv").read_text()
     rows = [line.split("\t") for line in text.splitlines()[1:] if line]
-    assert len(started["train"]) == 3 * len({tuple(row[1:5]) for row in rows if row[1]})
+    assert len(before) == 3 * len({tuple(row[1:5]) for row in rows if row[1]})
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("data/imagenet/vgg16.pth", None, "unused"),
+        ("data/coco/annotations/person_keypoints_val2017.json", "[", "[1, "),
+        ("workflow/config/scales/paper.yaml", "description: ", "description: in other words, "),
+        ("mspn/training/train.py", "the loss is not finite at", "no finite loss at"),
+        ("workflow/config/tables.yaml", "Single-stage networks", "Networks of one stage"),
+    ],
+)
+def test_what_renames_no_training(paper, before, name, old, new):
+    with changed(paper / name, old, new):
+        assert planned(paper) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "concerned"),
+    [
+        ("data/mpii/annotations/train.json", "[", "[1, ", {"mspn-4"}),
+        ("data/external/annotations/person_keypoints_train.json", "[", "[1, ", {"mspn-4"}),
+        ("data/imagenet/resnet18.pth", "[", "[1, ", {"mspn-2xres18"}),
+        ("data/imagenet/resnet101.pth", "[", "[1, ", {"resnet-101"}),
+        ("mspn/experiment/identity.py", '"hrnet": 1', '"hrnet": 2', {"hrnet-w32", "hrnet-w48"}),
+        ("data/coco/annotations/person_keypoints_train2017.json", "[", "[1, ", None),
+        ("workflow/config/scales/paper.yaml", "oversampling: 2.0", "oversampling: 0.5", None),
+        ("workflow/config/scales/paper.yaml", "form: raw", "form: jpeg", None),
+        ("workflow/config/recipes.yaml", "norm_batch: 32", "norm_batch: 64", None),
+        ("mspn/experiment/identity.py", '"data": 1', '"data": 2', None),
+    ],
+)
+def test_what_renames_the_trainings_concerned(paper, before, name, old, new, concerned):
+    """None: every one, but that of other data where only COCO's changed."""
+    with changed(paper / name, old, new):
+        after = planned(paper)
+    renamed = {training.rsplit("-s", 1)[0] for training in before - after}
+    assert len(after) == len(before)
+    if concerned:
+        assert renamed == concerned
+        assert len(before - after) == 3 * len(concerned)
+    else:
+        assert len(before & after) in (0, 3)
+
+
+@contextmanager
+def changed(path: Path, old: str | None, new: str):
+    """A file with one change, or a new one, for the length of the block."""
+    text = path.read_text() if old is not None else None
+    assert text is None or (old and old in text), f"{path} has no {old!r}"
+    path.write_text(new if text is None else text.replace(str(old), new, 1))
+    try:
+        yield
+    finally:
+        path.unlink() if text is None else path.write_text(text)
 
 
 def test_after_all_edits_are_taken_back_nothing_starts(finished):

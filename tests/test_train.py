@@ -65,7 +65,10 @@ RECIPE = Recipe(batch=4, iterations=6, lr=0.01, warmup_iterations=2)
 OBJECTIVE = Objective(SIZE, 2, (15, 11, 9, 7), (11, 9, 7, 5))
 
 
-def run(folder, recipe=RECIPE, data=batches, stop_after=None, network=Tiny, **machine):
+def run(
+    folder, recipe=RECIPE, data=batches, stop_after=None, network=Tiny, name="own", trunk=None, until=None,
+    **machine,
+):  # fmt: skip
     """Train a fresh network in a folder; with ``stop_after`` it is told to stop during that step."""
     torch.manual_seed(0)
     stop = Stop()
@@ -77,7 +80,7 @@ def run(folder, recipe=RECIPE, data=batches, stop_after=None, network=Tiny, **ma
             yield batch
 
     training = Training(
-        recipe, OBJECTIVE, watched, {"recipe": recipe.model_dump()}, folder, lambda i: f"person {i}"
+        recipe, OBJECTIVE, watched, name, folder, trunk, until, sample=lambda i: f"person {i}"
     )
     options = Options()
     return train(prepare(network(), CPU, options), training, Machine(CPU, options, **machine), stop)
@@ -101,6 +104,26 @@ def test_stopped_and_resumed_training_is_bit_identical(tmp_path, stop_after, ema
     attempts = json.loads((tmp_path / "parts/attempts.json").read_text())
     spans = [(a["from_step"], a["to_step"], a["ended"]) for a in attempts]
     assert spans == [(0, stop_after, "stopped"), (stop_after, 6, "finished")]
+
+
+@pytest.mark.parametrize("stop_after", [None, 2])
+def test_a_branch_from_a_trunk_is_the_straight_training(tmp_path, stop_after):
+    """Up to the cool-down trainings of all lengths are one: a shorter one's trunk serves the longer one."""
+    recipe = RECIPE.model_copy(update={"cooldown": 0.34, "ema": 0.5})
+    assert recipe.cooldown_start == 4
+    straight = run(tmp_path / "straight", recipe)
+    longer = recipe.model_copy(update={"iterations": 60})
+    trunk = tmp_path / "trunk"
+    if stop_after:
+        assert run(trunk, longer, name="trunk", until=4, stop_after=stop_after) is None
+    run(trunk, longer, name="trunk", until=4)
+    assert checkpoint_steps(trunk)[0] == 4
+    branch = run(trunk, recipe, trunk="trunk")
+    assert straight is not None and branch is not None
+    assert all(torch.equal(straight[name], branch[name]) for name in straight)
+    assert log(tmp_path / "straight") == log(trunk)
+    with pytest.raises(UserError, match="of another training"):
+        run(trunk, recipe, name="other", trunk="trunk")
 
 
 def test_saving_does_not_disturb_the_training(tmp_path):
@@ -190,13 +213,14 @@ def test_loss_that_is_not_finite_stops_the_training_and_names_where(tmp_path, va
 
 
 def test_micro_batches_keep_the_global_batch():
-    assert micro_batches(256, 8, None) == (32, 1)
-    assert micro_batches(256, 1, 32) == (32, 8)
-    assert micro_batches(256, 2, 32) == (32, 4)
-    with pytest.raises(UserError, match=r"use one of \[1, 2, 4\]"):
-        micro_batches(4, 1, 3)
-    with pytest.raises(UserError, match="cannot be shared by 3 processes"):
-        micro_batches(4, 3, None)
+    assert micro_batches(256, 32, 8) == (32, 1)
+    assert micro_batches(256, 32, 1) == (32, 8)
+    assert micro_batches(256, 32, 2) == (32, 4)
+    assert micro_batches(256, None, 1) == (256, 1)
+    with pytest.raises(UserError, match=r"which 3 processes cannot share; use one of \[1, 2, 4\] processes"):
+        micro_batches(32, 8, 3)
+    with pytest.raises(UserError, match=r"batch norm sees 4 samples .* use one of \[1\] processes"):
+        micro_batches(4, None, 2)
 
 
 def test_losses_and_schedule_do_not_change_with_the_micro_batch(tmp_path):
@@ -206,7 +230,7 @@ def test_losses_and_schedule_do_not_change_with_the_micro_batch(tmp_path):
             self.norm = nn.Identity()
 
     run(tmp_path / "whole", network=NoBatchNorm)
-    run(tmp_path / "parts", network=NoBatchNorm, micro_batch=1)
+    run(tmp_path / "parts", RECIPE.model_copy(update={"norm_batch": 2}), network=NoBatchNorm)
     for a, b in zip(log(tmp_path / "whole").splitlines(), log(tmp_path / "parts").splitlines(), strict=True):
         assert json.loads(a)["lr"] == json.loads(b)["lr"]
         assert json.loads(a)["loss"] == pytest.approx(json.loads(b)["loss"], rel=1e-5)
@@ -229,36 +253,27 @@ def test_gradient_checkpointing_changes_no_bit(name):
     assert all(torch.equal(plain[key], recomputed[key]) for key in plain)
 
 
-def test_memory_probe_proposes_a_micro_batch_that_keeps_the_recipe(monkeypatch):
+def test_memory_probe_says_whether_the_micro_batch_fits(monkeypatch):
     network = build_network("mspn-1", width=0.0625)
     peaks = {2: 3 * 2**30, 4: 5 * 2**30}  # one fixed, one per sample
     monkeypatch.setattr("mspn.training.memory.step_peak", lambda *arguments: peaks[arguments[-1]])
     monkeypatch.setattr("mspn.training.memory.free_memory", lambda device: 10 * 2**30 / 0.9 + 1)
 
-    def ask(micro_batch, micro):
+    def ask(samples):
         return probe(
-            network,
-            OBJECTIVE,
-            RECIPE,
-            joints=17,
-            device=CPU,
-            options=Options(),
-            micro_batch=micro_batch,
-            micro=micro,
+            network, OBJECTIVE, RECIPE, joints=17, device=CPU, options=Options(), micro_batch=samples
         )
 
-    assert "9.0 GiB (1.0 fixed, 1.000 per sample) of 10.0 GiB usable: it fits" in ask(8, 4)
-    with pytest.raises(UserError, match="--micro-batch 8, which accumulates 4 times and keeps the recipe"):
-        ask(32, 1)
-    with pytest.raises(UserError, match="--micro-batch 5, which accumulates 5 times"):
-        ask(25, 1)
+    assert "9.0 GiB (1.0 fixed, 1.000 per sample) of 10.0 GiB usable: it fits" in ask(8)
+    with pytest.raises(UserError, match="use --gradient-checkpointing, or a device with more memory"):
+        ask(32)
 
 
 def test_memory_probe_measures_and_leaves_the_network_alone():
     network = build_network("mspn-1", width=0.0625)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     objective = Objective(SIZE, 1, (7,) * 4, (7,) * 4)
-    said = probe(network, objective, RECIPE, joints=17, device=CPU, options=Options(), micro_batch=4, micro=1)
+    said = probe(network, objective, RECIPE, joints=17, device=CPU, options=Options(), micro_batch=4)
     assert "it fits" in said
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())

@@ -1,5 +1,6 @@
 """The search for recipes, and the bench that is trained with what it found."""
 
+import json
 import statistics
 
 import pytest
@@ -7,21 +8,22 @@ import torch
 
 from mspn.commands.cli import main
 from mspn.data.skeletons import skeleton
-from mspn.errors import UserError
 from mspn.experiment.config import parse_size
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.load import load_experiment
-from mspn.experiment.networks import family, network_spec
-from mspn.experiment.tuning import best_rates, search_table
+from mspn.experiment.networks import network_spec
+from mspn.experiment.tuning import round_evaluations, round_file, search_table, searched
 from mspn.networks.build import construct
 from mspn.networks.macs import count_by_formula
 from tests import report_tree
 
 SEARCH = """
-lr: {mspn: 3.0e-2}
+tuned: {mspn: {lr: 3.0e-2}, mspn-2: {head_scale: 5}}
 runs: [mspn-1, mspn-2, hourglass-1]
 evaluate_on: [gt]
-search: [{lr: 1.0e-2}, {lr: 2.0e-2}, {iterations: 50, precision: bf16}]
+search:
+  candidates: [{lr: 1.0e-2}, {lr: 2.0e-2}, {precision: bf16, lr: 4.0e-2}]
+  rounds: [{iterations: 20, keep: 2}, {iterations: 100, keep: 1}]
 """
 
 
@@ -33,36 +35,53 @@ def searching(monkeypatch, tmp_path) -> Experiment:
     return load_experiment("own")
 
 
-def test_every_run_is_trained_once_with_every_candidate(monkeypatch, tmp_path):
+def test_every_run_has_every_candidate_in_every_round(monkeypatch, tmp_path):
     experiment = searching(monkeypatch, tmp_path)
     assert list(experiment.grid)[:4] == [
-        "mspn-1-lr-0.01", "mspn-1-lr-0.02", "mspn-1-iterations-50-precision-bf16", "mspn-2-lr-0.01",
+        "mspn-1-lr-0.01-320", "mspn-1-lr-0.01-2k", "mspn-1-lr-0.02-320", "mspn-1-lr-0.02-2k",
     ]  # fmt: skip
-    assert len(experiment.trainings()) == len(experiment.evaluations()) == 9
-    recipe = experiment.recipe(experiment.run("mspn-2-lr-0.02"))
-    assert (recipe.lr, recipe.iterations, recipe.precision) == (0.02, 100, "fp32")
-    recipe = experiment.recipe(experiment.run("mspn-2-iterations-50-precision-bf16"))
-    assert (recipe.lr, recipe.iterations, recipe.precision) == (0.03, 50, "bf16")
-    recipe = experiment.recipe(experiment.run("hourglass-1-iterations-50-precision-bf16"))
-    assert recipe.lr == 0.05  # the recipe's own: the family has none
+    assert len(experiment.trainings()) == len(experiment.evaluations()) == 18
+    recipe = experiment.recipe(experiment.run("mspn-2-lr-0.02-320"))
+    assert (recipe.lr, recipe.iterations, recipe.precision, recipe.head_scale) == (0.02, 20, "fp32", 5)
+    assert searched(experiment) == ["mspn-1", "mspn-2", "hourglass-1"]
 
 
-def test_the_table_tells_what_came_of_each_candidate(monkeypatch, tmp_path, capsys):
+def test_the_better_half_goes_on(monkeypatch, tmp_path, capsys):
     experiment = searching(monkeypatch, tmp_path)
-    with pytest.raises(UserError, match=r"mspn-1-lr-0\.01.*not there"):
-        search_table(experiment)
-    report_tree.fill("own", quality={"mspn-1-lr-0.02": 60, "mspn-2-lr-0.02": 62, "hourglass-1-lr-0.01": 75,
-                                     "mspn-2-iterations-50-precision-bf16": 90})  # fmt: skip
+    decide = ["tune", "--scale", "own", "--run", "mspn-1"]
+    assert main(decide) == 2
+    assert "mspn-1-lr-0.01-320/seed-0/gt/metrics.json: not there" in capsys.readouterr().err
+    good = {"mspn-1-lr-0.02-320": 60.0, "mspn-1-lr-0.04-precision-bf16-320": 50, "mspn-1-lr-0.01-320": 40,
+            "mspn-1-lr-0.04-precision-bf16-2k": 70, "mspn-1-lr-0.02-2k": 65}  # fmt: skip
+    report_tree.fill("own", quality=good)
+    assert main([*decide, "--out", str(round_file(experiment, "mspn-1", 1))]) == 0
+    outcome = json.loads(round_file(experiment, "mspn-1", 1).read_text())
+    assert outcome["kept"] == ["lr 0.02", "lr 0.04, precision bf16"]
+    second = round_evaluations(experiment, "mspn-1", 2, lambda row, number: outcome["kept"])
+    assert [run.run for run, _, _ in second] == ["mspn-1-lr-0.02-2k", "mspn-1-lr-0.04-precision-bf16-2k"]
+    for row in searched(experiment):
+        for number in (1, 2):
+            path = round_file(experiment, row, number)
+            assert (
+                main(["tune", "--scale", "own", "--run", row, "--round", str(number), "--out", str(path)])
+                == 0
+            )
     assert main(["tune", "--scale", "own", "--out", "search.csv"]) == 0
-    assert "best: hourglass 0.01, mspn 0.01" in capsys.readouterr().out
+    assert "mspn-1 lr 0.04, precision bf16" in capsys.readouterr().out
     table = search_table(experiment)
-    assert len(table) == 9 and set(table.family) == {"mspn", "hourglass"}
-    assert (table.low < table.AP).all() and (table.high > table.AP).all()
-    assert (tmp_path / "search.csv").read_text().count("\n") == 10
-    row = table.query("network == 'mspn-2' and iterations == 50").iloc[0]
-    assert (row.precision, row.train_s) == ("bf16", 12.5)
-    assert table.AP.max() == row.AP
-    assert best_rates(table)["mspn"] == 0.01  # the short one of highest AP is not compared with the others
+    assert len(table) == 3 * (3 + 2) and sum(row["best"] for row in table) == 3
+    assert all(row["low"] < row["AP"] < row["high"] and row["train_s"] == 12.5 for row in table)
+    assert (tmp_path / "search.csv").read_text().count("\n") == 16
+
+
+def test_partial_budgets_are_runs_that_share_a_trunk():
+    experiment = load_experiment("bench")
+    whole, half = experiment.run("mspn-2"), experiment.run("mspn-2-70k")
+    assert (half.row, half.changes, half.detectors) == ("mspn-2", (("iterations", 2200),), ("det-49.4",))
+    assert experiment.training_id(whole, 0) != experiment.training_id(half, 0)
+    assert experiment.trunk_id(whole, 0) == experiment.trunk_id(half, 0)
+    assert experiment.trunks()[experiment.trunk_id(whole, 0)][2] == [880, 1760, 3520]
+    assert len(experiment.trainings()) == 3 * len(experiment.trunks())
 
 
 def test_a_scale_without_a_search_is_refused(capsys):
@@ -70,14 +89,14 @@ def test_a_scale_without_a_search_is_refused(capsys):
     assert "no `search:`" in capsys.readouterr().err
 
 
-def test_bench_lite_searches_on_data_that_nothing_else_uses():
-    lite, search = load_experiment("bench-lite"), load_experiment("bench-lite-search")
-    assert lite.data_identity("coco")["seed"] != search.data_identity("coco")["seed"]
-    families = {family(run.network) for run in lite.trained}
-    assert families == {family(run.network) for run in search.trained}
-    tried = [{run.changes for run in search.trained if family(run.network) == name} for name in families]
-    assert tried[0] == tried[1]  # the same effort for each
-    recipes = [lite.recipe(run) for run in lite.trained]
+def test_the_bench_searches_on_data_and_seeds_that_nothing_else_uses():
+    bench, search = load_experiment("bench"), load_experiment("bench-search")
+    assert bench.data_identity("coco", "train")["seed"] != search.data_identity("coco", "train")["seed"]
+    assert not set(bench.scale.seeds) & set(search.scale.seeds)
+    rows = searched(search)
+    tried = [sorted(run.changes for run in search.trained if run.row == row) for row in rows]
+    assert all(changes == tried[0] for changes in tried)  # the same effort for each
+    recipes = [bench.recipe(run) for run in bench.trained if not run.row]
     assert len({(recipe.batch, recipe.iterations) for recipe in recipes}) == 1  # equal budgets
 
 

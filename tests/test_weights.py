@@ -13,7 +13,7 @@ from mspn.networks.mspn import mspn
 from mspn.networks.weights import load_network, load_weights, save_weights, tensor_hash
 
 KEYWORDS: dict[str, Any] = {"stages": 1, "down": "resnet18", "joints": 3, "scales": 1, "width": 0.0625}
-DEFAULTS = {"aggregate": True, "stride_on": "1x1", "conv_bias": False, "rgb_input": False}
+DEFAULTS = {"aggregate": True, "stride_on": "3x3", "conv_bias": False, "rgb_input": False}
 HEADER = {
     "constructor": "mspn.networks.mspn:mspn",
     "keywords": KEYWORDS,

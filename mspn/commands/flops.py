@@ -91,6 +91,7 @@ def _print_table(records: list[dict[str, object]]) -> None:
         "parameters": "params (M)",
         "gmacs": "GMACs fvcore",
         "gflops_paper_convention": "GFLOPs",
+        "gflops_trained": "as trained",
         "printed": "printed",
         "difference": "diff.",
         "verdict": "verdict",

@@ -19,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, default=24, help="how many (default: %(default)s)")
     parser.add_argument("--start", type=int, default=0, help="skip this many sheets (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--augmentation", metavar="NAME", help="from the pictures, not with the run's"
-    )
+    parser.add_argument("--augmentation", metavar="NAME", help="from the pictures, not with the run's")
     parser.add_argument("--exact", action="store_true", help="from the pictures, not the scale's crop store")
 
 

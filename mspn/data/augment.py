@@ -53,11 +53,11 @@ _RELEASED = Augmentation(
 
 AUGMENTATIONS = {
     "released": _RELEASED,
-    # The paper, section 4.2: half body above eight joints with equal probability of the halves, rotation up to
-    # 45 degrees. Where it is silent, as on the probabilities of half body, rotation and flip and on the box's
-    # margin, the released code. Its range of scales, 0.7 to 1.35, is read in two ways: as a factor of the
-    # crop's side, which makes crops 1.3 times as large as the tested ones in the middle; and divided by 1.25,
-    # as CPN's code does, where the range comes from.
+    # The paper, section 4.2: half body above eight joints with equal probability of the halves, rotation up
+    # to 45 degrees. Where it is silent, as on the probabilities of half body, rotation and flip and on the
+    # box's margin, the released code. Its range of scales, 0.7 to 1.35, is read in two ways: as a factor of
+    # the crop's side, which makes crops 1.3 times as large as the tested ones in the middle; and divided by
+    # 1.25, as CPN's code does, where the range comes from.
     "paper-literal": replace(_RELEASED, half_body_above=8, upper_probability=0.5, scale=(0.7, 1.35)),
     "paper-divided": replace(
         _RELEASED, half_body_above=8, upper_probability=0.5, scale=(0.7 / 1.25, 1.35 / 1.25)

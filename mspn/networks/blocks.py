@@ -85,9 +85,9 @@ def initialise(network: nn.Module, heads: Sequence[nn.Module] = ()) -> None:
     """Initial weights of a network trained from scratch, from torch's random generator.
 
     Convolutions: normal with variance 2 / fan-out (He et al. 2015, the choice of torchvision's ResNet, of
-    the released MSPN); biases 0; batch norm 1 and 0. The last convolution of each of ``heads``, which ends in
-    heat maps: normal with standard deviation 0.001, so that a training starts near the empty heat map (as
-    Simple Baseline's and HRNet's released code). Heads that end in batch norm, MSPN's, need no such rule.
+    the released MSPN's stem and down paths); biases 0; batch norm 1 and 0. The last convolution of each of
+    ``heads``, which ends in heat maps: normal with standard deviation 0.001, so that a training starts near
+    the empty heat map (as Simple Baseline's and HRNet's released code).
     """
     if any(parameter.is_meta for parameter in network.parameters()):
         return  # shapes only; torch would load its compiler, seconds, to fill nothing

@@ -30,7 +30,8 @@ class Row:
     parameters: int
     parameters_inference: int
     gmacs: float  # 10^9 multiply-adds, fvcore's total
-    gflops_paper_convention: float
+    gflops_paper_convention: float  # a ResNet's stride on the 1x1, as the paper's figures need it
+    gflops_trained: float  # the same of the network that is trained, its stride on the 3x3
     printed: float | None
     difference: float | None
     verdict: str
@@ -114,6 +115,8 @@ def compare(grid: dict[str, Run], printed: dict[str, float]) -> tuple[list[Row],
     """
     costs: dict[str, Cost] = {}
     measured: dict[str, Cost] = {}
+    trained: dict[str, int] = {}  # convolutions of the network as it is trained
+    own: dict[str, int] = {}
     ledger: list[dict[str, Any]] = []
     for run in grid.values():
         if run.network:
@@ -121,13 +124,22 @@ def compare(grid: dict[str, Run], printed: dict[str, float]) -> tuple[list[Row],
             decided = {"joints": joints_of(run), "scales": SUPERVISIONS[run.supervision][0], "width": 1.0}
             key = repr((constructor, keywords, decided, run.input))
             if key not in measured:
-                measured[key] = measure(constructor, {**keywords, **decided}, parse_size(run.input))
+                size, counted = parse_size(run.input), {**keywords, **decided, **paper_stride(keywords)}
+                measured[key] = measure(constructor, counted, size)
+                trained[key] = measure(constructor, {**keywords, **decided}, size).convolutions
             costs[run.run] = measured[key]
+            own[run.run] = trained[key]
             ledger += [{"run": run.run, **line} for line in measured[key].ledger]
     for run in grid.values():
         if not run.network:
             costs[run.run] = _together(costs[member] for member in run.members)
-    return [_row(run, costs[run.run], printed) for run in grid.values()], ledger
+            own[run.run] = sum(own[member] for member in run.members)
+    return [_row(run, costs[run.run], own[run.run], printed) for run in grid.values()], ledger
+
+
+def paper_stride(keywords: dict[str, Any]) -> dict[str, str]:
+    """What a ResNet of MSPN is counted with: the paper's figures need the stride on the first 1x1."""
+    return {"stride_on": "1x1"} if "stages" in keywords and "resnet" in str(keywords.get("down")) else {}
 
 
 def joints_of(run: Run) -> int:
@@ -142,7 +154,7 @@ def _together(costs: Iterable[Cost]) -> Cost:
     return Cost(**sums, ledger=())
 
 
-def _row(run: Run, cost: Cost, printed: dict[str, float]) -> Row:
+def _row(run: Run, cost: Cost, trained: int, printed: dict[str, float]) -> Row:
     other = PUBLISHED.get(run.run)
     figure = other.gflops if other else printed.get(run.run)
     verdict, reason = judge(run.run, cost, figure)
@@ -157,6 +169,7 @@ def _row(run: Run, cost: Cost, printed: dict[str, float]) -> Row:
         parameters_inference=cost.parameters_inference,
         gmacs=cost.fvcore / 1e9,
         gflops_paper_convention=gflops,
+        gflops_trained=trained / G,
         printed=figure,
         difference=None if figure is None else gflops - figure,
         verdict=verdict,

@@ -134,11 +134,14 @@ def mspn(
     scales: int = 4,
     width: float = 1.0,
     aggregate: bool = True,
-    stride_on: StrideOn = "1x1",
+    stride_on: StrideOn = "3x3",
     conv_bias: bool = False,
     rgb_input: bool = False,
 ) -> MSPN:
-    """An MSPN with freshly initialised weights.
+    """An MSPN with freshly initialised weights, as the released code's.
+
+    Normal with variance 2 / fan-out in stem and down paths; torch's default, uniform with variance
+    1 / (3 fan-in), in all other convolutions.
 
     ``stages``: 1 or more. ``down``: every stage's down path, one of DOWN_PATHS. ``joints``: K. ``scales``: 4
     supervises every scale, 1 the finest alone. ``width`` multiplies every number of channels but the image's
@@ -173,5 +176,6 @@ def mspn(
     network = MSPN(Stem(stem_width), parts, rgb_input)
     if conv_bias:
         add_biases(network)
-    initialise(network)
+    for part in (network.stem, *(stage.down for stage in network.stages)):
+        initialise(part)  # the rest keeps torch's default, as the released code
     return network

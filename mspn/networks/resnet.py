@@ -36,8 +36,8 @@ class Stem(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 with a residual connection; the stride is on the first 1x1 or on the 3x3.
 
-    The paper's printed FLOPs need it on the 1x1 (the original ResNet); the released weights, mmpose's and
-    torchvision's were trained with it on the 3x3.
+    The released weights, mmpose's and torchvision's were trained with it on the 3x3, and so are ours; the
+    paper's printed FLOPs need it on the 1x1 (the original ResNet).
     """
 
     def __init__(
