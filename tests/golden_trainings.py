@@ -5,7 +5,6 @@
 
 import hashlib
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -134,8 +133,8 @@ def data(folder: Path) -> dict[str, Any]:
         found[f"store, {form}"] = [crops.index[:, 3:].tolist(), int(crops.crop(4).astype(int).sum())]
     for difficulty, numbers in DIFFICULTIES.items():
         scene = make_scene(stream(5, "train", 3), numbers)
-        joints = [[int(v) for v in person.joints.ravel()] for person in scene.persons]
-        found[f"synth, {difficulty}"] = [list(scene.picture.shape), joints]
+        placed = [[int(v) for v in person.joints.ravel()] for person in scene.persons]
+        found[f"synth, {difficulty}"] = [list(scene.picture.shape), placed]
     return found
 
 
@@ -154,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
