@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mspn.networks.blocks import ConvNorm, channels, initialise, resize
+from mspn.networks.blocks import Conv2d, ConvNorm, channels, initialise, resize
 from mspn.networks.mspn import Aggregation
 
 DEPTH = 4
@@ -26,10 +26,10 @@ class Residual(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         middle = max(outputs // 2, 1)
-        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, middle, 1, bias=False)
-        self.norm2, self.conv2 = nn.BatchNorm2d(middle), nn.Conv2d(middle, middle, 3, padding=1, bias=False)
-        self.norm3, self.conv3 = nn.BatchNorm2d(middle), nn.Conv2d(middle, outputs, 1, bias=False)
-        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), Conv2d(inputs, middle, 1, bias=False)
+        self.norm2, self.conv2 = nn.BatchNorm2d(middle), Conv2d(middle, middle, 3, padding=1, bias=False)
+        self.norm3, self.conv3 = nn.BatchNorm2d(middle), Conv2d(middle, outputs, 1, bias=False)
+        self.shortcut = nn.Identity() if inputs == outputs else Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h, w)."""
@@ -90,15 +90,15 @@ class Stage(nn.Module):
         width = widths[0]
         self.hourglass = Hourglass(widths, _conv3x3 if wide else Residual)
         self.features = nn.Sequential(Residual(width, width), ConvNorm(width, width), ConvNorm(width, width))
-        self.head = nn.Conv2d(width, joints, 1)
+        self.head = Conv2d(width, joints, 1)
         # Multi-scale supervision (paper, section 3.3) reads the coarser merged features, coarsest first.
         coarse = widths[DEPTH - 1 : 0 : -1] if scales == DEPTH else ()
         self.coarse_heads = nn.ModuleList(
-            nn.Sequential(ConvNorm(inputs, width), nn.Conv2d(width, joints, 1)) for inputs in coarse
+            nn.Sequential(ConvNorm(inputs, width), Conv2d(width, joints, 1)) for inputs in coarse
         )
-        self.from_heat_maps = None if last else nn.Conv2d(joints, width, 1)
+        self.from_heat_maps = None if last else Conv2d(joints, width, 1)
         # Equal width adds the features as they are; the widened variant re-injects them through a 1x1.
-        self.from_features = nn.Conv2d(width, width, 1) if wide and not last else nn.Identity()
+        self.from_features = Conv2d(width, width, 1) if wide and not last else nn.Identity()
         carries = aggregate and not last
         self.aggregation = Aggregation(widths[:DEPTH], widths[:DEPTH]) if carries else None
 

@@ -5,11 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mspn.experiment.grid import SUPERVISIONS
+from mspn.training.literal import literal_losses
 from mspn.training.losses import kernel_table, stage_losses
 
 
-def literal(heat_maps, targets, visibility, table):
+def literal(heat_maps, lines, visibility, table):
     """The rule spelt out in loops over samples, stages, scales and joints, in float64."""
+    targets = lines[0][..., :, None] * lines[1][..., None, :]
     batch, stages, scales, joints = heat_maps.shape[:4]
     result = np.zeros((batch, stages, scales))
     for n in range(batch):
@@ -36,10 +38,10 @@ def example(stages, supervision, joints=17, batch=3, seed=0):
     kernels, table = kernel_table(stages, earlier, last)
     random = np.random.default_rng(seed)
     visibility = random.integers(0, 3, (batch, joints))
-    targets = random.uniform(0, 1, (batch, len(kernels), joints, 6, 5))
-    targets *= (visibility > 0)[:, None, :, None, None]
+    down = random.uniform(0, 1, (batch, len(kernels), joints, 6)) * (visibility > 0)[:, None, :, None]
+    lines = (down, random.uniform(0, 1, (batch, len(kernels), joints, 5)))
     heat_maps = random.normal(0, 1, (batch, stages, scales, joints, 6, 5))
-    return heat_maps, targets, visibility, table
+    return heat_maps, lines, visibility, table
 
 
 @given(
@@ -50,15 +52,15 @@ def example(stages, supervision, joints=17, batch=3, seed=0):
 )
 @settings(max_examples=40, deadline=None)
 def test_losses_agree_with_the_literal_rule(stages, supervision, joints, seed):
-    heat_maps, targets, visibility, table = example(stages, supervision, joints, seed=seed)
+    heat_maps, lines, visibility, table = example(stages, supervision, joints, seed=seed)
     ours = stage_losses(
         torch.tensor(heat_maps, dtype=torch.float32),
-        torch.tensor(targets, dtype=torch.float32),
+        (torch.tensor(lines[0], dtype=torch.float32), torch.tensor(lines[1], dtype=torch.float32)),
         torch.tensor(visibility, dtype=torch.float32),
         table,
     )
     assert ours.dtype == torch.float32
-    np.testing.assert_allclose(ours, literal(heat_maps, targets, visibility, table), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(ours, literal(heat_maps, lines, visibility, table), rtol=1e-6, atol=1e-6)
 
 
 def test_kernels_per_stage():
@@ -81,9 +83,9 @@ def test_finest_kernels_are_table_5s(supervision, first, last):
 
 def test_hidden_joint_is_pulled_to_zero_at_coarse_scales_and_to_its_target_at_the_finest():
     heat_maps = torch.zeros(1, 1, 2, 17, 4, 4, requires_grad=True)
-    targets = torch.full((1, 2, 17, 4, 4), 2.0)
+    lines = (torch.full((1, 2, 17, 4), 2.0), torch.ones(1, 2, 17, 4))
     visibility = torch.ones(1, 17)
-    losses = stage_losses(heat_maps, targets, visibility, ((0, 1),))
+    losses = stage_losses(heat_maps, lines, visibility, ((0, 1),))
     assert losses.tolist() == [[[0.0, 4.0]]]
     losses.sum().backward()
     assert heat_maps.grad is not None
@@ -91,20 +93,43 @@ def test_hidden_joint_is_pulled_to_zero_at_coarse_scales_and_to_its_target_at_th
 
 
 def test_losses_are_float32_when_the_network_computes_in_bfloat16():
-    heat_maps, targets, visibility, table = example(2, "ctf")
+    heat_maps, lines, visibility, table = example(2, "ctf")
     maps = torch.tensor(heat_maps).bfloat16()
-    losses = stage_losses(maps, torch.tensor(targets).float(), torch.tensor(visibility), table)
-    expected = literal(maps.double().numpy(), targets, visibility, table)
+    losses = stage_losses(
+        maps,
+        (torch.tensor(lines[0]).float(), torch.tensor(lines[1]).float()),
+        torch.tensor(visibility),
+        table,
+    )
+    expected = literal(maps.double().numpy(), lines, visibility, table)
     assert losses.dtype == torch.float32
     np.testing.assert_allclose(losses, expected, rtol=1e-6)
 
 
 def test_losses_do_not_depend_on_the_cut_into_micro_batches():
-    *arrays, table = example(3, "ctf", batch=6)
-    heat_maps, targets, visibility = (torch.tensor(array).float() for array in arrays)
-    whole = stage_losses(heat_maps, targets, visibility, table)
+    heat_maps, lines, visibility, table = example(3, "ctf", batch=6)
+    maps, down, across, seen = (torch.tensor(array).float() for array in (heat_maps, *lines, visibility))
+    whole = stage_losses(maps, (down, across), seen, table)
     parts = [
-        stage_losses(heat_maps[i : i + 2], targets[i : i + 2], visibility[i : i + 2], table)
+        stage_losses(maps[i : i + 2], (down[i : i + 2], across[i : i + 2]), seen[i : i + 2], table)
         for i in (0, 2, 4)
     ]
     torch.testing.assert_close(whole, torch.cat(parts), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_losses_and_gradients_are_those_of_full_targets(kind):
+    heat_maps, lines, visibility, table = example(2, "ctf")
+    down, across, seen = (torch.tensor(array).float() for array in (*lines, visibility))
+    down = down * 255
+    maps = [torch.tensor(heat_maps * 50).to(kind).requires_grad_() for _ in range(2)]
+    ours = stage_losses(maps[0], (down, across), seen, table)
+    full = literal_losses(maps[1], down[..., :, None] * across[..., None, :], seen, table)
+    torch.testing.assert_close(ours, full, rtol=1e-5, atol=0)
+    weights = torch.rand_like(ours)
+    for losses in (ours, full):
+        (losses * weights).sum().backward()
+    assert maps[0].grad is not None and maps[0].grad.dtype == kind
+    torch.testing.assert_close(
+        maps[0].grad, maps[1].grad, rtol=1e-5 if kind == torch.float32 else 1e-2, atol=1e-5
+    )

@@ -1,5 +1,6 @@
 import copy
 import math
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
@@ -7,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from mspn.data.batches import Batch
+from mspn.data.batches import Batch, normalise
 from mspn.errors import UserError
 from mspn.experiment.config import Recipe, load_scale
 from mspn.experiment.grid import load_grid
 from mspn.networks.build import build_network
 from mspn.training.hardware import Options, prepare
+from mspn.training.literal import LiteralObjective, literal_blocks
 from mspn.training.objective import Objective, accumulate_gradients, starting_network
 from mspn.training.optimiser import load_optimiser, make_optimiser, take_step, update_average
 from mspn.training.schedule import learning_rate
@@ -160,6 +162,28 @@ def test_gradient_is_that_of_the_mean_over_the_global_batch():
     )
     objective(network, images.permute(0, 3, 1, 2), batch.joints).sum((1, 2)).mean().backward()
     torch.testing.assert_close(ours["conv.weight"], network.conv.weight.grad, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["mspn-2", "hourglass-2"])
+def test_the_step_is_the_literal_one(name):
+    """In double precision, so that rounding, which batch norm enlarges, does not hide an error."""
+    torch.manual_seed(0)
+    network = prepare(build_network(name, width=0.0625).double(), CPU, Options())
+    batch = random_batch(4, (64, 48))
+    images = normalise(batch.images).double().contiguous(memory_format=torch.channels_last)
+    found = []
+    for kind, blocks in ((Objective, nullcontext()), (LiteralObjective, literal_blocks())):
+        trained = copy.deepcopy(network)
+        with blocks:
+            losses = kind((64, 48), 2, (15, 11, 9, 7), (11, 9, 7, 5))(trained, images, batch.joints)
+            losses.sum().backward()
+        gradients = {key: p.grad for key, p in trained.named_parameters()}
+        found.append((losses, gradients, dict(trained.named_buffers())))
+    (losses, gradients, buffers), (same_losses, same_gradients, same_buffers) = found
+    torch.testing.assert_close(losses, same_losses, rtol=1e-5, atol=0)
+    torch.testing.assert_close(buffers, same_buffers, rtol=1e-9, atol=1e-12)
+    for key, gradient in gradients.items():
+        assert (gradient - same_gradients[key]).norm() <= 1e-4 * same_gradients[key].norm() + 1e-9, key
 
 
 def test_bf16_keeps_losses_weights_and_gradients_in_fp32():

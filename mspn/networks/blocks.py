@@ -1,10 +1,13 @@
 """What every network shares: convolution with batch norm, resizing, widths, initial weights."""
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 def channels(full: int, width: float) -> int:
@@ -21,7 +24,66 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """
     if tuple(x.shape[-2:]) == tuple(size):
         return x
+    if x.is_cpu and x.requires_grad and not torch.jit.is_tracing():  # which knows no such function
+        resized: Tensor = _Resize.apply(x, tuple(size))
+        return resized
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
+
+
+class _Resize(torch.autograd.Function):
+    """``resize``; where the gradient is not in channels-last, as the heat maps' is, its backward pass is two
+    small matrix products, three times as fast on a CPU as torch's.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """(N, C, h, w) to (N, C, *size)."""
+        ctx.before = tuple(x.shape[-2:])
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """(N, C, *size) to (N, C, h, w), summed in float32 or the gradient's own type if that is wider."""
+        (height, width), (rows, columns) = gradient.shape[-2:], ctx.before
+        if gradient.stride(-1) != 1:
+            shape = (*gradient.shape[:2], rows, columns)
+            backward = torch.ops.aten.upsample_bilinear2d_backward
+            return backward(gradient, (height, width), shape, True, None, None), None
+        down, across = interpolation(rows, height), interpolation(columns, width)
+        kind = torch.promote_types(gradient.dtype, torch.float32)
+        narrow = (gradient.to(kind) @ across.to(kind)).mT  # (N, C, w, H)
+        return (narrow @ down.to(kind)).mT.to(gradient.dtype), None
+
+
+@cache
+def interpolation(before: int, after: int) -> Tensor:
+    """(after, before) float64: how much of each pixel of a line reaches each of the resized line's."""
+    line = torch.eye(before, dtype=torch.float64)[:, None]  # (before, 1, before)
+    return F.interpolate(line, size=after, mode="linear", align_corners=True)[:, 0].T.contiguous()
+
+
+class Conv2d(nn.Conv2d):
+    """torch's convolution; training on the CPU in channels-last, a 1x1 is computed as a matrix product.
+
+    The numbers are the same up to rounding. The product is faster than oneDNN's convolution, most of all with
+    a stride, where the pixels that are not read are left out first.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, h, w) to (N, out_channels, ceil(h / stride), ceil(w / stride)), padded to keep."""
+        pixels = x.permute(0, 2, 3, 1)
+        if not (
+            self.training
+            and x.is_cpu
+            and self.kernel_size == (1, 1)
+            and self.groups == 1
+            and pixels.is_contiguous()
+        ):
+            return super().forward(x)
+        if self.stride != (1, 1):
+            pixels = pixels[:, :: self.stride[0], :: self.stride[1]].contiguous()
+        return F.linear(pixels, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 class ConvNorm(nn.Module):
@@ -38,7 +100,7 @@ class ConvNorm(nn.Module):
         relu: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.conv = Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
         self.relu = relu
 

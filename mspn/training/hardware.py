@@ -23,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mspn.errors import UserError
 from mspn.experiment.provenance import machine
+from mspn.training.allocator import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ def _divisors(number: int) -> list[int]:
 
 
 def set_up(device: torch.device, options: Options) -> None:
-    """Process-wide settings: CPU threads; on a GPU cuDNN's search for fast kernels, and true fp32."""
+    """Process-wide settings: CPU threads, memory; on a GPU cuDNN's search for fast kernels, true fp32."""
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True

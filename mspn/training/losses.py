@@ -1,11 +1,14 @@
 """The loss: mean squared error of the heat maps at every stage and scale; at the finest the hardest joints.
 
-One function for every network and supervision; it is given what the network returns and the blurred targets,
-and knows neither the network nor the optimiser.
+One function for every network and supervision; it is given what the network returns and the targets'
+lines, and knows neither the network nor the optimiser.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Online hard keypoint mining keeps the 8 joints of largest loss (released code; the paper, section 3.3, cites
 # CPN, which takes 8 of 17 as well).
@@ -31,8 +34,34 @@ def kernel_table(
     return kernels, tuple(tuple(kernels.index(size) for size in row) for row in rows)
 
 
+class _SquaredErrors(torch.autograd.Function):
+    """The sum over pixels of (heat map - outer product of two lines)^2, with the gradient of the heat maps.
+
+    The error is formed once, in place, in float32; no target and no mask is ever as large as a heat map.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, heat_maps: Tensor, down: Tensor, across: Tensor) -> Tensor:
+        """(..., h, w), (..., h) and (..., w) to (...), float32."""
+        error = heat_maps.to(torch.float32, copy=True)
+        error.addcmul_(down[..., :, None], across[..., None, :], value=-1)
+        ctx.save_for_backward(error)
+        ctx.dtype = heat_maps.dtype
+        return torch.linalg.vector_norm(error, dim=(-2, -1)).square_()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient of (...) to that of the heat maps, in their type."""
+        (error,) = ctx.saved_tensors
+        return (error * (2 * gradient)[..., None, None]).to(ctx.dtype), None, None
+
+
 def stage_losses(
-    heat_maps: Tensor, targets: Tensor, visibility: Tensor, table: tuple[tuple[int, ...], ...]
+    heat_maps: Tensor,
+    lines: tuple[Tensor, Tensor],
+    visibility: Tensor,
+    table: tuple[tuple[int, ...], ...],
 ) -> Tensor:
     """Each sample's loss at each stage and supervised scale; the sum over both is the sample's loss.
 
@@ -44,7 +73,8 @@ def stage_losses(
 
     Args:
         heat_maps: (N, S, L, K, h, w) of S stages in order and L scales, coarsest first.
-        targets: (N, G, K, h, w) blurred by G kernels, zero for joints without a label.
+        lines: (N, G, K, h) and (N, G, K, w), whose outer products are the targets blurred by G kernels, zero
+            for joints without a label; see ``mspn.training.targets.target_lines``.
         visibility: (N, K) 0, 1 or 2.
         table: for each stage the L indices into the G kernels, see ``kernel_table``.
 
@@ -54,16 +84,12 @@ def stage_losses(
     Source: released code, ``JointsL2Loss`` and its use in the network; paper, section 3.3.
     """
     assert heat_maps.shape[1:3] == (len(table), len(table[0])), "a row per stage, an index per scale"
-    coarser = torch.arange(len(table[0]), device=targets.device) < len(table[0]) - 1  # (L,)
+    rows = torch.tensor(table, device=heat_maps.device)
+    down, across = (line[:, rows] for line in lines)  # (N, S, L, K, h) and (N, S, L, K, w)
+    coarser = torch.arange(len(table[0]), device=heat_maps.device) < len(table[0]) - 1  # (L,)
     keep = (visibility >= VISIBLE)[:, None] | ~coarser[:, None]  # (N, L, K)
-    wanted = {row: targets[:, row] * keep[..., None, None] for row in set(table)}  # each (N, L, K, h, w)
-    errors = torch.stack(
-        [
-            (maps.float() - wanted[row]).square().mean((-2, -1))
-            for maps, row in zip(heat_maps.unbind(1), table, strict=True)
-        ],
-        dim=1,
-    )  # (N, S, L, K)
+    pixels = heat_maps.shape[-2] * heat_maps.shape[-1]
+    errors = _SquaredErrors.apply(heat_maps, down * keep[:, None, ..., None], across) / pixels  # (N, S, L, K)
     labelled = (visibility >= LABELLED)[:, None]  # (N, 1, K)
     finest = (errors[:, :, -1] * labelled).topk(HARDEST, dim=-1, sorted=False).values.mean(-1)  # (N, S)
     return torch.cat([errors[:, :, :-1].mean(-1) * COARSE_WEIGHT, finest[..., None]], dim=-1)

@@ -14,7 +14,7 @@ from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.networks.build import build_network
 from mspn.networks.mspn import Head
 from mspn.training.losses import kernel_table, stage_losses
-from mspn.training.targets import make_targets
+from mspn.training.targets import target_lines
 
 
 def starting_network(run: Run, width: float, seed: int, head_scale: float = 1.0) -> nn.Module:
@@ -46,7 +46,7 @@ class Objective:
         kernels, table = kernel_table(self.stages, self.kernels_earlier, self.kernels_last)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             heat_maps = network(images, all_stages=True)  # (N, S, L, K, H/4, W/4)
-        return stage_losses(heat_maps, make_targets(joints, kernels, self.input_size), joints[..., 2], table)
+        return stage_losses(heat_maps, target_lines(joints, kernels, self.input_size), joints[..., 2], table)
 
 
 def accumulate_gradients(

@@ -36,13 +36,16 @@ def _tables(kernels: tuple[int, ...], length: int, device: torch.device) -> torc
     return torch.from_numpy(tables.astype(np.float32)).to(device)
 
 
-def make_targets(joints: torch.Tensor, kernels: tuple[int, ...], size: tuple[int, int]) -> torch.Tensor:
-    """Target heat maps (N, L, K, H/4, W/4) float32 on the joints' device, one set for each of L kernel sizes.
+def target_lines(
+    joints: torch.Tensor, kernels: tuple[int, ...], size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two lines whose outer product is a target: down (N, L, K, H/4), of peak 255, across (N, L, K, W/4).
 
-    ``joints`` (N, K, 3) holds x, y in pixels of the input of ``size`` (H, W), and v. The target of a labelled
-    joint (v > 0) is a one at heat map pixel (floor(x/4), floor(y/4)), blurred by OpenCV's ``GaussianBlur`` of
-    that kernel with sigma 0 and scaled so that the peak is 255 (released code): the blur is separable, so
-    it is the outer product of two blurred lines. A joint without a label, or outside the input, has zeros.
+    float32 on the joints' device, one pair for each of L kernel sizes. ``joints`` (N, K, 3) holds x, y in
+    pixels of the input of ``size`` (H, W), and v. The target of a labelled joint (v > 0) is a one at heat map
+    pixel (floor(x/4), floor(y/4)), blurred by OpenCV's ``GaussianBlur`` of that kernel with sigma 0 and
+    scaled so that the peak is 255 (released code): the blur is separable. A joint without a label, or outside
+    the input, has zeros down. ValueError for a kernel that is even or not positive.
     """
     if any(kernel < 1 or kernel % 2 == 0 for kernel in kernels):
         raise ValueError(f"kernel sizes are odd and positive, not {kernels}")
@@ -54,5 +57,10 @@ def make_targets(joints: torch.Tensor, kernels: tuple[int, ...], size: tuple[int
     rows = y.where(there, 0).long()
     across = _tables(kernels, width, joints.device)[:, columns]  # (L, N, K, W/4)
     down = _tables(kernels, height, joints.device)[:, rows] * (PEAK * there)[..., None]  # (L, N, K, H/4)
-    across, down = across.transpose(0, 1), down.transpose(0, 1)
+    return down.transpose(0, 1), across.transpose(0, 1)
+
+
+def make_targets(joints: torch.Tensor, kernels: tuple[int, ...], size: tuple[int, int]) -> torch.Tensor:
+    """Target heat maps (N, L, K, H/4, W/4) float32: the outer products of ``target_lines``, which see."""
+    down, across = target_lines(joints, kernels, size)
     return down[..., :, None] * across[..., None, :]

@@ -2,7 +2,11 @@
 
 Every variant trains the same network for a few steps in a process of its own, so that its peak memory is its
 own: fp32 and bf16, each with and without channels-last, with gradient checkpointing, on a GPU also compiled
-and with CUDA graphs. Images are random pictures of COCO's size, read through a crop store as training does.
+and with CUDA graphs. "former" is the literal step (``mspn.training.literal``), in the allocator's default
+state. With ``--rounds`` the variants take turns, and a ratio is the median of the rounds'. With one CPU
+thread a step's time is the processor's, so that other processes count less.
+
+Images are random pictures of COCO's size, read through a crop store as training does.
 
 The achieved share compares the arithmetic of a step's convolutions and matrix products (two operations for a
 multiply-add, forward and backward, counted by torch's FlopCounterMode on one image) with the rate of a large
@@ -15,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -38,6 +44,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "fp32, channels-last": ("fp32", {}),
     "bf16": ("bf16", {"channels_last": False}),
     "bf16, channels-last": ("bf16", {}),
+    "bf16, channels-last, former": ("bf16", {}),
     "bf16, channels-last, gradient checkpointing": ("bf16", {"gradient_checkpointing": True}),
     "bf16, channels-last, compiled": ("bf16", {"compile": "on"}),
     "bf16, channels-last, CUDA graphs": ("bf16", {"compile": "cuda-graphs"}),
@@ -53,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--width", type=float, default=1.0, help="multiplier of the channels (default: 1)")
     add("--batch", type=int, help="samples per step (default: 8 on the CPU, 128 on a GPU)")
     add("--steps", type=int, help="timed steps per variant (default: 3 on the CPU, 30 on a GPU)")
+    add("--rounds", type=int, default=1, help="times that the variants take turns (default: 1)")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: auto)")
     add("--threads", type=int, help="CPU threads (default: all cores)")
     add("--workers", type=int, default=0, help="threads that make batches (default: 0)")
@@ -74,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
     if args.variant and len(args.variant) == 1 and args.json:
         print(json.dumps(measure(args, args.variant[0])))
         return 0
-    rows = [_in_own_process(args, name) for name in args.variant or _variants(args)]
+    names = args.variant or _variants(args)
+    rounds = [[_in_own_process(args, name) for name in names] for _ in range(args.rounds)]
+    rows = [_together(turns, rounds) for turns in zip(*rounds, strict=True)]
     if args.json:
         print(json.dumps(rows, indent=1))
         return 0
@@ -88,13 +98,20 @@ def run(args: argparse.Namespace) -> int:
         hours = PAPER_SAMPLES / row["images_per_s"] / 3600
         print(
             f"\n{row['variant']}\n"
-            f"  {row['images_per_s']:.2f} images/s, {row['images_per_s'] / first['images_per_s']:.2f} times "
+            f"  {row['images_per_s']:.2f} images/s, {median(row['ratios']):.2f} times "
             f"{first['variant']}; {row['data_wait']:.1%} of the time waiting for data\n"
             f"  peak memory {row['peak_memory_bytes'] / 2**30:.2f} GiB; {row['achieved']:.0%} of the matrix "
             f"rate of {row['matrix_gflops']:.0f} GFLOP/s in {row['precision']}\n"
             f"  the paper's 90,000 steps of 256 would take {hours:.1f} h"
         )
     return 0
+
+
+def _together(turns: Sequence[dict[str, Any]], rounds: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """A variant's row of medians over its turns, with each turn's ratio to the first variant's."""
+    speeds = [row["images_per_s"] for row in turns]
+    ratios = [speed / row[0]["images_per_s"] for speed, row in zip(speeds, rounds, strict=True)]
+    return {**turns[-1], "images_per_s": median(speeds), "ratios": ratios}
 
 
 def _variants(args: argparse.Namespace) -> list[str]:
@@ -128,6 +145,7 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
     from mspn.experiment.grid import SUPERVISIONS
     from mspn.networks.build import build_network
     from mspn.training.hardware import Options, describe_device, peak_memory, pick_device, prepare, set_up
+    from mspn.training.literal import LiteralObjective, literal_blocks
     from mspn.training.objective import Objective
 
     precision, chosen = VARIANTS[name]
@@ -135,13 +153,19 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
     cpu = device.type == "cpu"
     options = Options(threads=args.threads or os.cpu_count() or 1, **chosen)
     batch, steps = args.batch or (8 if cpu else 128), args.steps or (3 if cpu else 30)
-    set_up(device, options)
+    former = name.endswith("former")
+    if former:
+        torch.set_num_threads(options.threads)
+    else:
+        set_up(device, options)
     torch.manual_seed(0)
     network = build_network(args.network, width=args.width)
     stages: Any = network.stages
-    objective = Objective(args.input, len(stages), *SUPERVISIONS["ctf"][1:], precision)
+    kind = LiteralObjective if former else Objective
+    objective = kind(args.input, len(stages), *SUPERVISIONS["ctf"][1:], precision)
     network = prepare(network, device, options).train()
-    times, waits = time_steps(network, objective, device, options, batch, steps, args.workers)
+    with literal_blocks() if former else nullcontext():
+        times, waits = time_steps(network, objective, device, options, batch, steps, args.workers)
     peak = peak_memory(device)  # before anything else takes memory
     speed, rate, gflop = batch / median(times), matrix_gflops(device, precision), step_gflop(args)
     return {
@@ -183,6 +207,8 @@ def time_steps(
 
     optimiser, watch, times, waits = make_optimiser(network, 1e-5), Stopwatch(), [], []
     size = objective.input_size
+    one_thread = device.type == "cpu" and options.threads == 1 and not workers
+    clock = time.process_time if one_thread else time.perf_counter
     with tempfile.TemporaryDirectory() as folder:
         persons = random_persons(Path(folder))
         make_store(Path(folder), persons, size, "released", Store(), report=lambda line: None)
@@ -199,7 +225,7 @@ def time_steps(
             )
         )
         for _ in range(2 + steps):
-            begin, waited = time.perf_counter(), watch.seconds
+            begin, waited = clock(), watch.seconds
             accumulate_gradients(
                 network,
                 [next(batches)],
@@ -210,7 +236,7 @@ def time_steps(
                 layout=options.layout,
             ).sum().item()  # waits for the device, as the loop does
             take_step(optimiser, 1e-4)
-            times.append(time.perf_counter() - begin)
+            times.append(clock() - begin)
             waits.append(watch.seconds - waited)
     return times[2:], waits[2:]
 
