@@ -151,6 +151,19 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch():
     assert whole["conv.weight"].abs().max() > 5  # so that the tolerance above means something
 
 
+def test_running_statistics_follow_the_first_micro_batch_of_a_step():
+    """As those of the first of several GPUs do, whatever one device takes one after the other."""
+    objective, batch = Objective((32, 24), 1, (7,) * 4, (7,) * 4), random_batch(4)
+    found = []
+    for parts in ([part(batch, slice(0, 2))], [part(batch, slice(0, 2)), part(batch, slice(2, 4))]):
+        torch.manual_seed(0)
+        network = build_network("mspn-1", width=0.0625).train()
+        gradients(network, parts, objective, 4)
+        found.append({key: value for key, value in network.state_dict().items() if "running" in key})
+        assert network.stem.conv.norm.num_batches_tracked == 1  # type: ignore[union-attr]
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+
+
 def test_gradient_is_that_of_the_mean_over_the_global_batch():
     torch.manual_seed(0)
     network = Plain()
@@ -177,7 +190,7 @@ def test_the_step_is_the_literal_one(name):
         with blocks:
             losses = kind((64, 48), 2, (15, 11, 9, 7), (11, 9, 7, 5))(trained, images, batch.joints)
             losses.sum().backward()
-        gradients = {key: p.grad for key, p in trained.named_parameters()}
+        gradients = {key: p.grad for key, p in trained.named_parameters() if p.grad is not None}
         found.append((losses, gradients, dict(trained.named_buffers())))
     (losses, gradients, buffers), (same_losses, same_gradients, same_buffers) = found
     torch.testing.assert_close(losses, same_losses, rtol=1e-5, atol=0)

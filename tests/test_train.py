@@ -174,7 +174,7 @@ def test_damaged_newest_checkpoint_costs_steps_but_not_the_result(tmp_path):
 def test_checkpoint_of_another_recipe_is_refused(tmp_path):
     run(tmp_path, stop_after=2)
     with pytest.raises(UserError, match="of another training"):
-        run(tmp_path, RECIPE.model_copy(update={"lr": 0.02}))
+        run(tmp_path, RECIPE.model_copy(update={"lr": 0.02}), name="other")
 
 
 def test_log_that_lacks_steps_of_the_checkpoint_is_refused(tmp_path):
@@ -186,8 +186,8 @@ def test_log_that_lacks_steps_of_the_checkpoint_is_refused(tmp_path):
 
 def test_resuming_with_other_settings_warns(tmp_path):
     run(tmp_path, stop_after=3)
-    with pytest.warns(UserWarning, match=r"other settings than before \(accumulation, micro_batch\)"):
-        run(tmp_path, micro_batch=2)
+    with pytest.warns(UserWarning, match=r"other settings than before \(commit\)"):
+        run(tmp_path, facts={"commit": "another"})
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

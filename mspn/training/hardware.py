@@ -129,27 +129,28 @@ def checkpoint_gradients(network: nn.Module) -> None:
                 module.forward = _recomputed(module, module.forward)
 
 
+@contextmanager
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norm's running statistics stay as they are within the block."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, count in before:
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
 def _recomputed(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-    @contextmanager
-    def frozen_statistics() -> Iterator[None]:
-        before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
-        for norm in norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
-        try:
-            yield
-        finally:
-            for norm, momentum, count in before:
-                norm.momentum, norm.num_batches_tracked = momentum, count
-
     def call(*arguments: Any) -> Any:
         return checkpoint(
             forward,
             *arguments,
             use_reentrant=False,
             preserve_rng_state=False,  # no network draws random numbers
-            context_fn=lambda: (nullcontext(), frozen_statistics()),
+            context_fn=lambda: (nullcontext(), frozen_statistics(module)),
         )
 
     return call

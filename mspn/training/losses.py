@@ -37,13 +37,13 @@ def kernel_table(
 class _SquaredErrors(torch.autograd.Function):
     """The sum over pixels of (heat map - outer product of two lines)^2, with the gradient of the heat maps.
 
-    The error is formed once, in place, in float32; no target and no mask is ever as large as a heat map.
+    The error is formed once, in place; no target and no mask is ever as large as a heat map.
     """
 
     @staticmethod
     def forward(ctx: Any, heat_maps: Tensor, down: Tensor, across: Tensor) -> Tensor:
-        """(..., h, w), (..., h) and (..., w) to (...), float32."""
-        error = heat_maps.to(torch.float32, copy=True)
+        """(..., h, w), (..., h) and (..., w) to (...), in float32, or in the heat maps' type if it is wider."""
+        error = heat_maps.to(torch.promote_types(heat_maps.dtype, torch.float32), copy=True)
         error.addcmul_(down[..., :, None], across[..., None, :], value=-1)
         ctx.save_for_backward(error)
         ctx.dtype = heat_maps.dtype

@@ -13,6 +13,7 @@ from mspn.data.skeletons import skeleton
 from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.networks.build import build_network
 from mspn.networks.mspn import Head
+from mspn.training.hardware import frozen_statistics
 from mspn.training.losses import kernel_table, stage_losses
 from mspn.training.targets import target_lines
 
@@ -64,17 +65,19 @@ def accumulate_gradients(
 
     This process sees ``micro`` micro-batches of the global batch; with ``world`` processes the gradients are
     averaged once, after the last. The loss is a sum over samples, so the result does not depend on the cut,
-    but for batch norm: each micro-batch is normalised by its own statistics (see ``mspn.training.train``).
+    but for batch norm: each micro-batch is normalised by its own statistics.
 
     Returns:
         (n, S, L) the losses of this process's n samples, detached.
     """
     losses = []
     for number, batch in enumerate(chunk, start=1):
+        # Running statistics follow the first micro-batch of a step, as the released code's its first GPU.
+        statistics = frozen_statistics(network) if number > 1 else nullcontext()
         images = normalise(batch.images.to(device, non_blocking=True)).contiguous(memory_format=layout)
         joints = batch.joints.to(device, non_blocking=True)
         wait = isinstance(network, DistributedDataParallel) and number < micro
-        with network.no_sync() if wait else nullcontext():  # type: ignore[operator]
+        with statistics, network.no_sync() if wait else nullcontext():  # type: ignore[operator]
             loss = objective(network, images, joints)
             # Distributed training averages the gradients of processes where the loss wants their sum.
             (loss.sum() * (world / global_batch)).backward()
