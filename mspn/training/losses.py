@@ -42,7 +42,7 @@ class _SquaredErrors(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, heat_maps: Tensor, down: Tensor, across: Tensor) -> Tensor:
-        """(..., h, w), (..., h) and (..., w) to (...), in float32, or in the heat maps' type if it is wider."""
+        """(..., h, w), (..., h) and (..., w) to (...), in float32 or, if wider, the heat maps' type."""
         error = heat_maps.to(torch.promote_types(heat_maps.dtype, torch.float32), copy=True)
         error.addcmul_(down[..., :, None], across[..., None, :], value=-1)
         ctx.save_for_backward(error)
