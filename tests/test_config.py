@@ -37,7 +37,7 @@ datasets: {coco: {imagess: 3}}
     message = str(error.value)
     assert "own.yaml: 8 wrong" in message
     assert "nam: unknown key; allowed: name," in message
-    assert "recipes.coco.batch_size: unknown key; allowed: batch, iterations" in message
+    assert "recipes.coco.batch_size: unknown key; allowed: batch, norm_batch" in message
     assert "datasets.coco.synth.imagess: unknown key; allowed: kind, layout" in message
     assert "search.candidates.0.rate: unknown key; allowed: lr, iterations, precision" in message
     assert "tuned.mspn.momentum: unknown key; allowed: lr," in message
