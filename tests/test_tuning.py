@@ -76,11 +76,11 @@ def test_the_better_half_goes_on(monkeypatch, tmp_path, capsys):
 
 def test_partial_budgets_are_runs_that_share_a_trunk():
     experiment = load_experiment("bench")
-    whole, half = experiment.run("mspn-2"), experiment.run("mspn-2-70k")
-    assert (half.row, half.changes, half.detectors) == ("mspn-2", (("iterations", 2200),), ("det-49.4",))
+    whole, half = experiment.run("mspn-2"), experiment.run("mspn-2-35k")
+    assert (half.row, half.changes, half.detectors) == ("mspn-2", (("iterations", 1100),), ("det-49.4",))
     assert experiment.training_id(whole, 0) != experiment.training_id(half, 0)
     assert experiment.trunk_id(whole, 0) == experiment.trunk_id(half, 0)
-    assert experiment.trunks()[experiment.trunk_id(whole, 0)][2] == [880, 1760, 3520]
+    assert experiment.trunks()[experiment.trunk_id(whole, 0)][2] == [440, 880, 1760]
     assert len(experiment.trainings()) == 3 * len(experiment.trunks())
 
 
