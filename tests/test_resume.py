@@ -57,19 +57,32 @@ def test_results_are_whole(undisturbed):
     assert not network.training
 
 
-def test_again_after_the_end_and_after_a_kill_before_the_first_checkpoint(undisturbed):
-    folder = tiny_scale.checkpoints(undisturbed)
+def test_after_the_end_the_same_command_trains_again_and_tells_whether_it_is_the_same(undisturbed):
+    folder, results = tiny_scale.checkpoints(undisturbed), tiny_scale.results(undisturbed)
     before = outcome(undisturbed)
-    attempts = json.loads((folder / "attempts.json").read_text())
-    killed = {**attempts[0], "ended": "running", "wall_s": 0, "device_s": 0, "peak_memory_bytes": 0}
-    (folder / "attempts.json").write_text(json.dumps([killed, *attempts]))
-    (tiny_scale.results(undisturbed) / "weights.safetensors").unlink()
+    assert [path.name for path in folder.iterdir()] == ["finished.json"]
+    (attempt,) = json.loads((results / "environment.json").read_text())["attempts"]
+    killed = {**attempt, "ended": "running", "wall_s": 0, "device_s": 0, "peak_memory_bytes": 0}
+    (folder / "attempts.json").write_text(json.dumps([killed]))  # killed before the first checkpoint
+    (results / "weights.safetensors").unlink()
     done = tiny_scale.run(undisturbed, tiny_scale.command())
     assert done.returncode == 0, done.stderr
+    assert "trained again: the same weights as before" in done.stdout
     assert outcome(undisturbed) == before
-    environment = json.loads((tiny_scale.results(undisturbed) / "environment.json").read_text())
-    assert [a["ended"] for a in environment["attempts"]] == ["killed", "finished", "finished"]
-    assert [a["from_step"] for a in environment["attempts"]] == [0, 0, 40]
+    environment = json.loads((results / "environment.json").read_text())
+    assert [a["ended"] for a in environment["attempts"]] == ["killed", "finished"]
+    assert [a["from_step"] for a in environment["attempts"]] == [0, 0]
+
+
+def test_a_replication_says_whether_the_weights_are_the_same_and_leaves_them(undisturbed):
+    before = outcome(undisturbed)
+    done = tiny_scale.run(undisturbed, tiny_scale.command("--replicate"))
+    assert (done.returncode, done.stdout[:30]) == (0, "the same weights, bit for bit:"), done.stderr
+    done = tiny_scale.run(undisturbed, tiny_scale.command("--replicate", "--no-channels-last"))
+    assert done.returncode == 1 and "other weights: they differ by " in done.stdout, done.stderr
+    assert outcome(undisturbed) == before
+    assert [path.name for path in tiny_scale.checkpoints(undisturbed).iterdir()] == ["finished.json"]
+    assert not list(tiny_scale.checkpoints(undisturbed).parent.glob("*-again"))
 
 
 @pytest.mark.slow
@@ -114,11 +127,11 @@ def test_warned_it_saves_and_asks_to_be_requeued(undisturbed, tmp_path, number):
 
 @pytest.mark.slow
 def test_two_gloo_processes_give_the_losses_of_one(tmp_path):
-    """Micro-batches of two samples: batch norm then sees the same samples in one process and in two."""
-    one = tiny_scale.make(tmp_path / "one", iterations=6)
-    done = tiny_scale.run(one, tiny_scale.command("--micro-batch", "2", run="mspn-2"))
+    """Batch norm sees the same two samples at once in one process and in two."""
+    one = tiny_scale.make(tmp_path / "one", iterations=6, norm_batch=2)
+    done = tiny_scale.run(one, tiny_scale.command(run="mspn-2"))
     assert done.returncode == 0, done.stderr
-    two = tiny_scale.make(tmp_path / "two", iterations=6)
+    two = tiny_scale.make(tmp_path / "two", iterations=6, norm_batch=2)
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
     line = tiny_scale.command(run="mspn-2")
     done = subprocess.run(
@@ -147,7 +160,7 @@ def test_refusals_name_the_remedy(tmp_path):
     folder = tiny_scale.make(tmp_path)
     line = tiny_scale.command()
     refused = tiny_scale.run(folder, [*line, "--training", "mspn-1-s0-abc"])
-    assert refused.returncode == 2 and "either --run (with --seed) or --training" in refused.stderr
-    refused = tiny_scale.run(folder, [*line, "--micro-batch", "3"])
-    assert refused.returncode == 2 and "use one of [1, 2, 4]" in refused.stderr
+    assert refused.returncode == 2 and "either --run (with --seed), or --training" in refused.stderr
+    refused = tiny_scale.run(folder, [*line, "--trunk", "mspn-1-s0-abc", "--until", "3"])
+    assert refused.returncode == 2 and "either --run (with --seed), or" in refused.stderr
     assert not (folder / "results").exists()

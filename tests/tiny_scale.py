@@ -25,7 +25,7 @@ detectors:
 width: 0.0625
 inputs: {{256x192: 32x24}}
 recipes:
-  coco: {{batch: 4, iterations: {iterations}, lr: 4.0e-3, warmup_iterations: 2}}
+  coco: {{batch: 4, iterations: {iterations}, lr: 4.0e-3, warmup_iterations: 2, norm_batch: {norm_batch}}}
 crops: exact
 seeds: [0]
 evaluate_on: [gt]
@@ -34,7 +34,7 @@ bootstrap: 1
 """
 
 
-def make(folder: Path, iterations: int = 6) -> Path:
+def make(folder: Path, iterations: int = 6, norm_batch: int | None = None) -> Path:
     """Fill a folder with a data set, the grid and the scale ``tiny``; returns the folder."""
     random = np.random.default_rng(0)
     (folder / "data/train").mkdir(parents=True)
@@ -63,7 +63,9 @@ def make(folder: Path, iterations: int = 6) -> Path:
     value = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
     (folder / "data/annotations/person_keypoints_train.json").write_text(json.dumps(value))
     shutil.copytree(REPOSITORY / CONFIG, folder / CONFIG)
-    (folder / CONFIG / "scales/tiny.yaml").write_text(SCALE.format(iterations=iterations))
+    (folder / CONFIG / "scales/tiny.yaml").write_text(
+        SCALE.format(iterations=iterations, norm_batch=norm_batch or "null")
+    )
     return folder
 
 

@@ -24,7 +24,9 @@ from mspn.cluster.profiles import Cluster, ask_cluster
 from mspn.errors import UserError
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
+from mspn.experiment.identity import code_hash
 from mspn.experiment.load import load_experiment
+from mspn.files import read_json
 
 LOCK = Path("requirements.lock")
 STATE = Path(".snakemake")
@@ -182,6 +184,28 @@ def check_graph(scale: str) -> Check:
     return check
 
 
+def check_results(experiment: Experiment) -> Check:
+    """Trainings that are there: by this code or other code of the same revisions, and those not in use."""
+    check = Check("results")
+    wanted, now = experiment.trainings(), code_hash("mspn", "baselines")
+    folders = [p.parent for p in sorted((experiment.results / "trainings").glob("*/environment.json"))]
+    used = [folder for folder in folders if folder.name in wanted]
+    other = sum(read_json(folder / "environment.json").get("code") != now for folder in used)
+    check.facts.append(f"{len(used)} of {len(wanted)} trainings, {other} by other code of the same revisions")
+    unused = [folder for folder in folders if folder.name not in wanted]
+    former = [f for f in unused if "code" in read_json(f / "config.json").get("identity", {})]
+    if former:
+        check.warn(
+            f"{len(former)} trainings are named after the text of the code, as they once were, such as "
+            f"{former[0]}",
+            "they are not used, and nothing removes them: keep them for the record or remove their folders; "
+            "what the scale needs is trained anew",
+        )
+    if len(unused) > len(former):
+        check.facts.append(f"{len(unused) - len(former)} of other configurations or revisions beside them")
+    return check
+
+
 def check_workflow(logs: Path, state: Path = STATE) -> Check:
     """What an earlier Snakemake left: locks, unfinished outputs, running jobs, and why jobs failed."""
     check = Check("workflow")
@@ -273,6 +297,7 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True) -> list
         lambda: check_memory(experiment, site),
         lambda: check_gpus(experiment, site),
         *([lambda: check_graph(scale)] if graph else []),
+        lambda: check_results(experiment),
         lambda: check_workflow(experiment.results / "logs"),
     ]
     return [first, *(check() for check in rest)]
