@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,8 @@ def make_root(
     shutil.copy(REPOSITORY / "reports" / "paper" / "figures.tsv", root / "reports" / "paper")
     path = root / "workflow" / "config" / "scales" / f"{name}.yaml"
     path.write_text(SCALE.format(name=name, seeds=list(seeds), bootstrap=bootstrap))
+    rules = root / "workflow" / "config" / "claims.yaml"
+    rules.write_text(re.sub(r"draws: \d+", f"draws: {5 * bootstrap}", rules.read_text()))
     return root
 
 

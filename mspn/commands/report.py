@@ -55,7 +55,7 @@ def _make(args: argparse.Namespace) -> int:
     experiment = load_experiment(args.scale)
     report = make_report(experiment, args.out or experiment.reports)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in report.verdicts.items() if count)
-    print(f"{report.page}: {report.cells} cells; claims: {counts}")
+    print(f"{report.page}: {report.cells} cells; statements: {counts}")
     return 0
 
 

@@ -39,6 +39,20 @@ def commit() -> dict[str, Any]:
         return {"commit": None, "dirty": None}
 
 
+def commit_of(path: Path) -> dict[str, Any]:
+    """The commit that last changed a file, its date, whether it differs now; None outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(path.parent.resolve()), *arguments, "--", path.name]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+
+    try:
+        commit, _, date = git("log", "-1", "--format=%H %cs").partition(" ")
+        return {"commit": commit or None, "date": date or None, "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "date": None, "dirty": None}
+
+
 def machine() -> dict[str, Any]:
     """The operating system, the processor, its cores that this process may use, and the memory in GiB."""
     cpu = platform.processor() or platform.machine()

@@ -1,104 +1,114 @@
-"""The paper's ten claims, each as parts that can be measured (``mspn.report.claims`` judges them)."""
+"""The paper's ten claims, each as statements that are judged one by one (``mspn.report.claims`` does).
+
+A statement is about a contrast: a weighted sum of runs' APs, such as one run's minus another's, or a run's
+minus the straight line through two others. It is Python, not configuration: the weights of a line follow
+from FLOPs, and names are checked. The margins, and all that decides a verdict, are in
+``workflow/config/claims.yaml``.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from mspn.experiment.paper import FLOPS
+from mspn.report.rules import Kind
 
 SIMILAR_FLOPS = 0.10  # "similar" FLOPs: within this share of the larger network's
-MATCHES_AP = 0.5  # "matches": at most this many AP below
 
-Number = Any  # a float, or an array of draws
-Ask = Callable[[str, str], Number]  # (run, detector or GFLOPs) -> its value
-
-
-@dataclass(frozen=True)
-class Part:
-    """A quantity that the claim says is positive, or small; ``needs`` are the (run, detector) it is made
-    of.
-    """
-
-    words: str
-    needs: tuple[tuple[str, str], ...]
-    quantity: Callable[[Ask], Number]
-    kind: Literal["positive", "small"] = "positive"
-    split: str = "COCO minival"  # where the paper's figures for this part stand
-    unit: str = "AP"
-    slack: float = 0.0  # positive means: above minus this
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the paper: its words and the parts that must all be true."""
-
-    number: int
-    words: str
-    parts: tuple[Part, ...]
-    hidden: str = ""  # why it cannot be checked locally at all
-
-
+Need = tuple[str, str]  # a run and a detector, or a run and GFLOPs
+Weights = dict[Need, float]
+Ask = Callable[[str, str], float]  # a need -> its value
 DET = "det-49.4"
-
-
-def _gain(words: str, better: str, worse: str, **more: Any) -> Part:
-    needs = ((better, DET), (worse, DET))
-    return Part(words, needs, lambda ask: ask(better, DET) - ask(worse, DET), **more)
-
-
-def _fewer_flops(words: str, small: str, large: str) -> Part:
-    needs = ((small, FLOPS), (large, FLOPS))
-    return Part(words, needs, lambda ask: ask(large, FLOPS) - ask(small, FLOPS), unit="GFLOPs")
-
-
-def _rate(ask: Ask, small: str, large: str) -> Number:
-    return (ask(large, DET) - ask(small, DET)) / (ask(large, FLOPS) - ask(small, FLOPS))
-
-
-def _falling_rate(first: str, second: str, third: str) -> Part:
-    runs = (first, second, third)
-    needs = tuple((run, what) for run in runs for what in (DET, FLOPS))
-    words = f"AP per added GFLOP, {first} to {second}, minus that of {second} to {third}"
-    return Part(
-        words, needs, lambda ask: _rate(ask, first, second) - _rate(ask, second, third), unit="AP/GFLOP"
-    )
-
-
 MSPN_CURVE = ("mspn-1", "mspn-2", "mspn-3", "mspn-4")
 HOURGLASS_CURVE = ("hourglass-1", "hourglass-2", "hourglass-4", "hourglass-8")
 RESNET_CURVE = ("mspn-1", "resnet-101", "resnet-152", "resnet-254")
 
 
-def _margin(others: tuple[str, ...]) -> Callable[[Ask], Number]:
-    """The least distance of MSPN's curve, linear between its points, above the others' inside its range."""
+@dataclass(frozen=True)
+class Statement:
+    """What the claim says of one contrast.
 
-    def least(ask: Ask) -> Number:
-        flops = [float(ask(run, FLOPS)) for run in MSPN_CURVE]
-        aps = [np.asarray(ask(run, DET)) for run in MSPN_CURVE]
-        margins = []
-        for run in others:
-            x = float(ask(run, FLOPS))
-            for (x0, x1), (y0, y1) in zip(pairwise(flops), pairwise(aps), strict=True):
-                if run not in MSPN_CURVE and x0 <= x <= x1:
-                    margins.append(y0 + (y1 - y0) * (x - x0) / (x1 - x0) - ask(run, DET))
-        return np.min(margins, axis=0)
+    ``kind``: gain (above 0), matches (not below a margin), saturates (not above a margin), small (within a
+    margin either way); fewer and similar are of FLOPs and have no noise. ``weights`` gives the contrast from
+    the runs' FLOPs; ``needs`` is all that must be there.
+    """
 
-    return least
+    words: str
+    kind: Kind | Literal["fewer", "similar"]
+    needs: tuple[Need, ...]
+    weights: Callable[[Callable[[str], float]], Weights]
+    split: str = "COCO minival"  # where the paper's figures for it stand
+    hidden: str = ""  # why it cannot be checked locally at all
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is of FLOPs alone, which have no noise."""
+        return self.kind in ("fewer", "similar")
+
+    @property
+    def unit(self) -> str:
+        """The contrast's unit."""
+        return FLOPS if self.exact else "AP"
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs whose AP it compares, each once."""
+        return tuple(dict.fromkeys(run for run, what in self.needs if what != FLOPS))
 
 
-def _above(words: str, others: tuple[str, ...]) -> Part:
-    needs = tuple((run, what) for run in (*MSPN_CURVE, *others) for what in (DET, FLOPS))
-    return Part(words, tuple(dict.fromkeys(needs)), _margin(others))
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper: its words and its statements, named by the claim's number and a letter."""
+
+    number: int
+    words: str
+    statements: tuple[Statement, ...]
+
+    def name(self, statement: Statement) -> str:
+        """``2a`` for the second claim's first statement."""
+        return f"{self.number}{'abcdefghijklmnopqrstuvwxyz'[self.statements.index(statement)]}"
 
 
-def _difference_of_gains(words: str, a: tuple[str, str], b: tuple[str, str]) -> Part:
-    needs = tuple((run, DET) for run in (*a, *b))
-    return Part(
-        words, needs, lambda ask: (ask(a[0], DET) - ask(a[1], DET)) - (ask(b[0], DET) - ask(b[1], DET))
-    )
+def contrast_of(statement: Statement, ask: Ask) -> float:
+    """The statement's contrast of given APs and FLOPs."""
+    weights = statement.weights(lambda run: ask(run, FLOPS))
+    return sum(weight * ask(*need) for need, weight in weights.items())
+
+
+def _fixed(words: str, kind: Kind, weights: Weights, split: str = "COCO minival") -> Statement:
+    return Statement(words, kind, tuple(weights), lambda flops: weights, split)
+
+
+def _difference(words: str, kind: Kind, more: str, less: str, split: str = "COCO minival") -> Statement:
+    return _fixed(words, kind, {(more, DET): 1.0, (less, DET): -1.0}, split)
+
+
+def _gains(words: str, a: tuple[str, str], b: tuple[str, str]) -> Statement:
+    """The gain of ``a`` (better, worse) minus that of ``b``."""
+    return _fixed(words, "gain", {(a[0], DET): 1.0, (a[1], DET): -1.0, (b[0], DET): -1.0, (b[1], DET): 1.0})
+
+
+def _boxes(words: str, run: str, better: str, worse: str) -> Statement:
+    return _fixed(words, "small", {(run, better): 1.0, (run, worse): -1.0})
+
+
+def _line(words: str, point: str, ends: tuple[str, str], side: Literal["above", "below"]) -> Statement:
+    """How far a run lies above, or below, the straight line through two others in AP over FLOPs."""
+    sign = 1.0 if side == "above" else -1.0
+    runs = (point, *ends)
+
+    def weights(flops: Callable[[str], float]) -> Weights:
+        x, x0, x1 = map(flops, runs)
+        share = (x - x0) / (x1 - x0)
+        return {(point, DET): sign, (ends[0], DET): -sign * (1 - share), (ends[1], DET): -sign * share}
+
+    needs = tuple((run, what) for what in (DET, FLOPS) for run in runs)
+    return Statement(words, "gain", needs, weights)
+
+
+def _flops(words: str, kind: Literal["fewer", "similar"], large: str, small: str) -> Statement:
+    weights = {(large, FLOPS): 1.0, (small, FLOPS): -1.0}
+    return Statement(words, kind, tuple(weights), lambda flops: weights)
 
 
 TEST_DEV = "COCO test-dev"
@@ -107,35 +117,43 @@ CLAIMS = (
         1,
         "Single-stage capacity saturates: AP per added GFLOP falls from Res-50 to 101 to 152 to 254.",
         (
-            _falling_rate("mspn-1", "resnet-101", "resnet-152"),
-            _falling_rate("resnet-101", "resnet-152", "resnet-254"),
+            _line("Res-101 above the line from Res-50 to Res-152: AP per GFLOP falls there", "resnet-101",
+                  ("mspn-1", "resnet-152"), "above"),
+            _line("Res-152 above the line from Res-101 to Res-254: AP per GFLOP falls there", "resnet-152",
+                  ("resnet-101", "resnet-254"), "above"),
         ),
     ),
     Claim(
         2,
         "Hourglass saturates after two stages, MSPN does not.",
         (
-            _gain("Hourglass, 4 to 8 stages", "hourglass-8", "hourglass-4", kind="small"),
-            _gain("MSPN, 2 to 4 stages", "mspn-4", "mspn-2"),
-            _difference_of_gains(
-                "MSPN's gain minus Hourglass's", ("mspn-4", "mspn-2"), ("hourglass-8", "hourglass-4")
-            ),
+            _difference("Hourglass saturates, 4 to 8 stages", "saturates", "hourglass-8", "hourglass-4"),
+            _difference("MSPN gains, 2 to 4 stages", "gain", "mspn-4", "mspn-2"),
+            _gains("MSPN's gain, 2 to 4 stages, minus Hourglass's, 4 to 8, at similar FLOPs",
+                   ("mspn-4", "mspn-2"), ("hourglass-8", "hourglass-4")),
         ),
     ),
     Claim(
         3,
         "MSPN with 2 stages beats the widened Hourglass with 2 stages at fewer FLOPs.",
         (
-            _gain("MSPN 2 minus widened Hourglass 2", "mspn-2", "hourglass-2-wide"),
-            _fewer_flops("FLOPs saved", "mspn-2", "hourglass-2-wide"),
+            _difference("MSPN 2 minus widened Hourglass 2", "gain", "mspn-2", "hourglass-2-wide"),
+            _flops("FLOPs saved", "fewer", "hourglass-2-wide", "mspn-2"),
         ),
     ),
     Claim(
         4,
         "MSPN has the better accuracy for its FLOPs over the whole range of Figure 1.",
-        (
-            _above("Least distance above Hourglass's points", HOURGLASS_CURVE),
-            _above("Least distance above the single-stage points", RESNET_CURVE),
+        tuple(
+            _line(f"MSPN's line above {name}", run, ends, "below")
+            for name, run, ends in (
+                ("Hourglass 2", "hourglass-2", ("mspn-1", "mspn-2")),
+                ("Hourglass 4", "hourglass-4", ("mspn-2", "mspn-4")),
+                ("Hourglass 8", "hourglass-8", ("mspn-2", "mspn-4")),
+                ("Res-101", "resnet-101", ("mspn-1", "mspn-2")),
+                ("Res-152", "resnet-152", ("mspn-2", "mspn-4")),
+                ("Res-254", "resnet-254", ("mspn-2", "mspn-4")),
+            )
         ),
     ),
     Claim(
@@ -143,20 +161,11 @@ CLAIMS = (
         "Smaller modules compose: 2 × Res-18 matches Res-50 at fewer FLOPs; 4 × S-XCP beats L-XCP at "
         "similar FLOPs.",
         (
-            _gain(
-                "2 × Res-18 minus Res-50 (matches: above −0.5)", "mspn-2xres18", "mspn-1", slack=MATCHES_AP
-            ),
-            _fewer_flops("FLOPs saved by 2 × Res-18", "mspn-2xres18", "mspn-1"),
-            _gain("4 × S-XCP minus L-XCP", "mspn-4xs-xcp", "l-xcp"),
-            Part(
-                "FLOPs of 4 × S-XCP within a tenth of L-XCP's: what is left of the tenth",
-                (("mspn-4xs-xcp", FLOPS), ("l-xcp", FLOPS)),
-                lambda ask: (
-                    SIMILAR_FLOPS * ask("l-xcp", FLOPS)
-                    - abs(ask("l-xcp", FLOPS) - ask("mspn-4xs-xcp", FLOPS))
-                ),
-                unit="GFLOPs",
-            ),
+            _difference("2 × Res-18 matches Res-50", "matches", "mspn-2xres18", "mspn-1"),
+            _flops("FLOPs saved by 2 × Res-18", "fewer", "mspn-1", "mspn-2xres18"),
+            _difference("4 × S-XCP minus L-XCP", "gain", "mspn-4xs-xcp", "l-xcp"),
+            _flops("FLOPs of L-XCP minus those of 4 × S-XCP, within a tenth", "similar", "l-xcp",
+                   "mspn-4xs-xcp"),
         ),
     ),
     Claim(
@@ -164,41 +173,28 @@ CLAIMS = (
         "Coarse-to-fine supervision (CTF) and cross stage aggregation (CSFA) help; CSFA helps Hourglass "
         "more.",
         (
-            _gain("CTF, MSPN", "mspn-2-ctf", "mspn-2-base"),
-            _gain("CTF, Hourglass", "hourglass-4-ctf", "hourglass-4"),
-            _gain("CSFA, MSPN", "mspn-2", "mspn-2-ctf"),
-            _gain("CSFA, Hourglass", "hourglass-4-ctf-csfa", "hourglass-4-ctf"),
-            _difference_of_gains(
-                "CSFA, Hourglass's gain minus MSPN's",
-                ("hourglass-4-ctf-csfa", "hourglass-4-ctf"),
-                ("mspn-2", "mspn-2-ctf"),
-            ),
+            _difference("CTF, MSPN", "gain", "mspn-2-ctf", "mspn-2-base"),
+            _difference("CTF, Hourglass", "gain", "hourglass-4-ctf", "hourglass-4"),
+            _difference("CSFA, MSPN", "gain", "mspn-2", "mspn-2-ctf"),
+            _difference("CSFA, Hourglass", "gain", "hourglass-4-ctf-csfa", "hourglass-4-ctf"),
+            _gains("CSFA, Hourglass's gain minus MSPN's",
+                   ("hourglass-4-ctf-csfa", "hourglass-4-ctf"), ("mspn-2", "mspn-2-ctf")),
         ),
     ),
     Claim(
         7,
         "Kernels 7 then 5 beat 7, 7, which beat 5, 5.",
         (
-            _gain("7, 5 minus 7, 7", "mspn-2", "mspn-2-k77"),
-            _gain("7, 7 minus 5, 5", "mspn-2-k77", "mspn-2-k55"),
+            _difference("7, 5 minus 7, 7", "gain", "mspn-2", "mspn-2-k77"),
+            _difference("7, 7 minus 5, 5", "gain", "mspn-2-k77", "mspn-2-k55"),
         ),
     ),
     Claim(
         8,
         "The detector matters little to MSPN with 4 stages.",
         (
-            Part(
-                "Boxes of 49.4 AP minus boxes of 41.1 AP",
-                (("mspn-4", DET), ("mspn-4", "det-41.1")),
-                lambda ask: ask("mspn-4", DET) - ask("mspn-4", "det-41.1"),
-                kind="small",
-            ),
-            Part(
-                "True boxes minus boxes of 49.4 AP",
-                (("mspn-4", "gt"), ("mspn-4", DET)),
-                lambda ask: ask("mspn-4", "gt") - ask("mspn-4", DET),
-                kind="small",
-            ),
+            _boxes("Boxes of 49.4 AP minus boxes of 41.1 AP", "mspn-4", DET, "det-41.1"),
+            _boxes("True boxes minus boxes of 49.4 AP", "mspn-4", "gt", DET),
         ),
     ),
     Claim(
@@ -206,16 +202,20 @@ CLAIMS = (
         "The larger input, external data and the ensemble each add (the paper: on test-dev; here: on "
         "validation).",
         (
-            _gain("384×288 minus 256×192", "mspn-4-384x288", "mspn-4", split=TEST_DEV),
-            _gain("External data", "mspn-4-384x288-ext", "mspn-4-384x288", split=TEST_DEV),
-            _gain("Ensemble", "mspn-4-384x288-ensemble", "mspn-4-384x288-ext", split=TEST_DEV),
+            _difference("384×288 minus 256×192", "gain", "mspn-4-384x288", "mspn-4", TEST_DEV),
+            _difference("External data", "gain", "mspn-4-384x288-ext", "mspn-4-384x288", TEST_DEV),
+            _difference("Ensemble", "gain", "mspn-4-384x288-ensemble", "mspn-4-384x288-ext", TEST_DEV),
         ),
     ),
     Claim(
         10,
         "PCKh@0.5 on MPII test is the best of the cited rows.",
-        (),
-        hidden="MPII's test labels are on its server: no local run can be ranked among the cited rows; the "
-        "validation figure stands beside Table 9",
+        (
+            Statement(
+                "MSPN's PCKh@0.5 above every cited row's", "gain", (), lambda flops: {}, "MPII test",
+                "MPII's test labels are on its server: no local run can be ranked among the cited rows; the "
+                "validation figure stands beside Table 9",
+            ),
+        ),
     ),
-)
+)  # fmt: skip

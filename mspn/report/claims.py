@@ -1,57 +1,83 @@
-"""The paper's claims as checks on what was measured.
-
-A claim has parts; a part is a quantity of which the claim says that it is positive (such as one run's AP
-minus another's) or small (at most twice what the paper prints). The same function gives the quantity from
-the paper's printed figures, from our means over seeds, and from the draws that carry the noise of seeds and
-images.
+"""The paper's claims judged on what was measured, statement by statement.
 
 Verdicts:
 
-- *not enough runs*: a run that the claim needs has not been evaluated, or one of them has fewer than two
-  seeds, so that the noise of training is unknown; or the claim is about data that nobody can measure locally.
-- *contradicted*: some part is true with a probability of at most 0.05.
-- *holds in direction*: all parts together are true with a probability of at least 0.95.
-- *holds*: as that, and every positive part is at least half the size that the paper prints.
-- *within noise*: anything else.
-
-The probability is the share of draws in which all parts are true; see ``mspn.report.draws``.
+- *supported*, *contradicted*, *undecided*: where the interval of the contrast lies, beside 0 and the margin
+  that the rules give for the statement's kind (``workflow/config/claims.yaml``), at the level of Holm's
+  procedure over the claim's statements and with the part of the error that the look may use. It is about the
+  population of images; where the verdict on these images alone differs it stands beside.
+- *budget-limited*: a run still gained more than a margin over the last doubling of its budget.
+- *about these weights*: a single seed, so that the noise of training is unknown.
+- *below the floor*: a run that has learnt too little for its differences to mean anything.
+- *not comparable*: a source of boxes stands in for one that is compared.
+- *not run*: a run that the statement needs has not been evaluated.
+- *not checkable here*: it is about data that nobody can score locally.
 """
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mspn.experiment.paper import FLOPS, Figures
-from mspn.report.claim_parts import CLAIMS, Ask, Claim, Part
+from mspn.report.budgets import budgets, is_partial, last_doubling
+from mspn.report.claim_parts import CLAIMS, DET, SIMILAR_FLOPS, Ask, Claim, Statement, Weights, contrast_of
 from mspn.report.draws import Draws
 from mspn.report.results import Results
+from mspn.report.verdicts import evidence, holm, interval
 
-VERDICTS = ("holds", "holds in direction", "within noise", "contradicted", "not enough runs")
-SURE, REFUTED = 0.95, 0.05
-SMALL = 2.0  # "small": at most this many times what the paper prints
+VERDICTS = (
+    "supported", "contradicted", "undecided", "budget-limited", "about these weights", "below the floor",
+    "not comparable", "not run", "not checkable here",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class PartResult:
-    """A part's quantity: ours with its 95 % interval and probability, and the paper's."""
+class Judged:
+    """A verdict for one target, with its interval and the level (0 to 1, two equal tails) of both."""
 
-    part: Part
-    ours: float | None
-    low: float | None
-    high: float | None
-    probability: float | None
-    paper: float | None
+    verdict: str
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True)
+class StatementResult:
+    """A statement's verdict and what it rests on; None where there is nothing.
+
+    ``ours``, ``low``, ``high``, ``margin`` and ``paper`` are in the statement's unit; ``level`` is the
+    interval's. ``here`` is the verdict on these images alone. ``trend`` has the contrast at each budget that
+    all runs share, as (samples, value).
+    """
+
+    name: str
+    statement: Statement
+    verdict: str
+    reason: str
+    ours: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    margin: float | None = None
+    paper: float | None = None
+    seeds: tuple[int, ...] = ()
+    here: Judged | None = None
+    trend: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim's verdict; ``probability`` is that of all parts together."""
+    """A claim and its statements' verdicts."""
 
     claim: Claim
-    verdict: str
-    reason: str
-    probability: float | None
-    parts: tuple[PartResult, ...]
+    statements: tuple[StatementResult, ...]
+
+    @property
+    def summary(self) -> str:
+        """How many of the statements have each verdict: ``2 supported, 1 undecided``."""
+        counts = count_verdicts([self])
+        return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
 
 
 def paper_ask(figures: Figures, split: str) -> Ask:
@@ -66,69 +92,194 @@ def paper_ask(figures: Figures, split: str) -> Ask:
     return lambda run, what: table[run, what]
 
 
-def evaluate(results: Results, figures: Figures, draws: Draws) -> list[ClaimResult]:
-    """All claims on what was measured."""
-    return [_evaluate(claim, results, figures, draws) for claim in CLAIMS]
+def evaluate(
+    results: Results, figures: Figures, draws: Draws, ceiling: float | None = None
+) -> list[ClaimResult]:
+    """All claims on what was measured. ``ceiling`` is the AP of perfect heat maps, where it is known."""
+    judge = _Judge(results, figures, draws, ceiling)
+    return [ClaimResult(claim, judge.judge(claim)) for claim in CLAIMS]
 
 
-def _evaluate(claim: Claim, results: Results, figures: Figures, draws: Draws) -> ClaimResult:
-    parts, truths = [], []
-    for part in claim.parts:
-        result, truth = _measure(part, figures, draws)
-        parts.append(result)
-        truths.append(truth)
-    complete = [truth for truth in truths if truth is not None]
-    known = bool(truths) and len(complete) == len(truths)
-    probability = float(np.mean(np.logical_and.reduce(np.broadcast_arrays(*complete)))) if known else None
-    verdict, reason = _verdict(claim, parts, probability, draws)
-    return ClaimResult(claim, verdict, reason, probability, tuple(parts))
+def count_verdicts(claims: list[ClaimResult]) -> dict[str, int]:
+    """Every verdict, in the order of VERDICTS, and how many of the statements have it."""
+    found = [result.verdict for claim in claims for result in claim.statements]
+    return {verdict: found.count(verdict) for verdict in VERDICTS}
 
 
-def _measure(part: Part, figures: Figures, draws: Draws) -> tuple[PartResult, np.ndarray | None]:
-    """A part's quantity by our means and by every draw, and in which draws the part is true."""
-    try:
-        paper: float | None = float(part.quantity(paper_ask(figures, part.split)))
-    except KeyError:
-        paper = None
-    if not draws.compares(part.needs) or any(not draws.has(*need) for need in part.needs):
-        return PartResult(part, None, None, None, None, paper), None
-    ours = float(part.quantity(draws.mean))
-    many = np.atleast_1d(part.quantity(draws.draw))
-    low, high = np.percentile(many, (2.5, 97.5))
-    if part.kind == "small":
-        bound = SMALL * abs(paper if paper is not None else 0.0)
-        truth = np.abs(many) <= bound
-    else:
-        truth = many > -part.slack
-    exact = all(what == FLOPS for _, what in part.needs)
-    ends = (None, None) if exact else (float(low), float(high))
-    return PartResult(part, ours, ends[0], ends[1], float(truth.mean()), paper), truth
+class _Judge:
+    """What all statements of a scale are judged with: plan, floor, spread."""
 
+    def __init__(self, results: Results, figures: Figures, draws: Draws, ceiling: float | None) -> None:
+        self.results, self.figures, self.draws = results, figures, draws
+        self.rules, self.plan = draws.rules, draws.rules.plan(results.experiment)
+        floor = self.rules.floor
+        self.floor = floor.ap if ceiling is None else floor.share_of_ceiling * ceiling
+        self.aps = {
+            name: draws.mean(name, DET)
+            for name in self.plan.runs
+            if draws.has(name, DET) and not is_partial(results, results.experiment.grid[name])
+        }
+        learnt = [ap for ap in self.aps.values() if ap >= self.floor]
+        self.spread = max(learnt) - min(learnt) if learnt else 0.0
 
-def _verdict(
-    claim: Claim, parts: list[PartResult], probability: float | None, draws: Draws
-) -> tuple[str, str]:
-    if claim.hidden:
-        return "not enough runs", claim.hidden
-    needs = dict.fromkeys(need for part in claim.parts for need in part.needs)
-    missing = [need for need in needs if not draws.has(*need)]
-    if missing:
-        return "not enough runs", "not there: " + ", ".join(f"{run} ({what})" for run, what in missing)
-    single = dict.fromkeys(run for run, what in needs if what != FLOPS and len(draws.seeds(run, what)) < 2)
-    if single:
-        return "not enough runs", f"a single seed of {', '.join(single)}: the noise of training is unknown"
-    if any(part.probability is not None and part.probability <= REFUTED for part in parts):
-        false = [p.part.words for p in parts if p.probability is not None and p.probability <= REFUTED]
-        return "contradicted", "not so: " + "; ".join(false)
-    if probability is None or probability < SURE:
-        unsure = [p.part.words for p in parts if p.probability is not None and p.probability < SURE]
-        return "within noise", "undecided: " + ("; ".join(unsure) or "all parts together")
-    small = [
-        p.part.words
-        for p in parts
-        if p.part.kind == "positive" and not p.part.slack and p.paper is not None and p.ours is not None
-        and p.ours < p.paper / 2
-    ]  # fmt: skip
-    if small:
-        return "holds in direction", "less than half of the paper's: " + "; ".join(small)
-    return "holds", ""
+    def judge(self, claim: Claim) -> tuple[StatementResult, ...]:
+        """The claim's statements: first those that cannot be judged, then the rest by Holm's procedure."""
+        found = {s: self._describe(claim.name(s), s) for s in claim.statements}
+        open_ones = [s for s, result in found.items() if not result.verdict]
+        family = [s for s in claim.statements if not s.exact and self._planned(s)]
+        contrasts = [self.draws.contrast(self._weights(s), found[s].seeds) for s in open_ones]
+        population = self._verdicts(open_ones, [c.population for c in contrasts], len(family))
+        here = self._verdicts(open_ones, [c.here for c in contrasts], len(family))
+        for s, judged, on_these in zip(open_ones, population, here, strict=True):
+            assert judged is not None  # where every run has two seeds, the noise of training is known
+            verdict, reason = self._final(found[s], judged)
+            found[s] = replace(
+                found[s], verdict=verdict, reason=reason, low=judged.low, high=judged.high,
+                level=judged.level, here=on_these if verdict == judged.verdict else None,
+            )  # fmt: skip
+        return tuple(found.values())
+
+    def margin(self, statement: Statement) -> float:
+        """The statement's margin, in its unit."""
+        if statement.exact:
+            similar = SIMILAR_FLOPS * max(self.draws.flops(run) for run, _ in statement.needs)
+            return similar if statement.kind == "similar" else 0.0
+        return self.rules.margins[statement.kind] * self.spread  # type: ignore[index]
+
+    def _planned(self, statement: Statement) -> bool:
+        """Whether this scale can ever judge it: the family of Holm's procedure, fixed before any result."""
+        grid = self.results.experiment.grid
+        return not (statement.hidden or self._stood_in(statement)) and all(r in grid for r in statement.runs)
+
+    def _stood_in(self, statement: Statement) -> list[str]:
+        stand_in = self.results.experiment.scale.stand_in
+        compared = dict.fromkeys(what for _, what in statement.needs if what != FLOPS)
+        return [name for name in compared if name in stand_in] if len(compared) > 1 else []
+
+    def _weights(self, statement: Statement) -> Weights:
+        return statement.weights(self.draws.flops)
+
+    def _describe(self, name: str, statement: Statement) -> StatementResult:
+        """The result but for the interval; its verdict is empty where the interval decides."""
+        try:
+            paper: float | None = contrast_of(statement, paper_ask(self.figures, statement.split))
+        except KeyError:
+            paper = None
+        paper = None if statement.hidden else paper
+        result = StatementResult(name, statement, *self._unmeasured(statement), paper=paper)
+        if result.verdict:
+            return result
+        ours, margin = contrast_of(statement, self.draws.mean), self.margin(statement)
+        result = replace(result, ours=ours, margin=margin)
+        if statement.exact:
+            true = ours > 0 if statement.kind == "fewer" else abs(ours) <= margin
+            return replace(result, verdict="supported" if true else "contradicted", reason="exact")
+        return self._with_seeds(replace(result, trend=self._trend(statement)))
+
+    def _unmeasured(self, statement: Statement) -> tuple[str, str]:
+        """The verdict and reason where there is no contrast to look at; empty otherwise."""
+        if statement.hidden:
+            return "not checkable here", statement.hidden
+        if stood_in := self._stood_in(statement):
+            taken = ", ".join(f"{n} by {self.results.experiment.boxes_for(n)}" for n in stood_in)
+            return "not comparable", f"boxes are stood in for: {taken}"
+        missing = [need for need in statement.needs if not self.draws.has(*need)]
+        if missing:
+            return "not run", "not there: " + ", ".join(f"{run} ({what})" for run, what in missing)
+        return "", ""
+
+    def _with_seeds(self, result: StatementResult) -> StatementResult:
+        """The seeds that the statement is judged on, or why it is not."""
+        weights = self._weights(result.statement)
+        low = {run: ap for run, what in weights if (ap := self.draws.mean(run, what)) < self.floor}
+        if low:
+            words = ", ".join(f"{run} has {ap:.1f} AP" for run, ap in low.items())
+            return replace(
+                result, verdict="below the floor", reason=f"{words}; the floor is {self.floor:.1f}"
+            )
+        seeds = self.draws.seeds(weights)
+        if len(seeds) < 2:
+            few = [run for run, what in weights if len(self.draws.by_seed(run, what)) < 2]
+            words = f"a single seed of {', '.join(dict.fromkeys(few))}" if few else "no two seeds in common"
+            result = replace(result, verdict="about these weights", seeds=seeds)
+            if not seeds:
+                return replace(result, reason=words)
+            ends = interval(self.draws.images(weights, seeds), 1 - self.rules.level)
+            reason = f"{words}: the noise of training is unknown, the interval is of the images alone"
+            return replace(result, reason=reason, low=ends[0], high=ends[1], level=self.rules.level)
+        used = seeds[: self.plan.look(len(seeds))]
+        if not used:
+            reason = f"{len(seeds)} seeds; the first look is at {self.plan.looks[0]}"
+            return replace(result, verdict="undecided", reason=reason)
+        ours = self.draws.value(weights, used)
+        return replace(result, ours=ours, seeds=used)
+
+    def _verdicts(
+        self, statements: list[Statement], draws: list[np.ndarray | None], family: int
+    ) -> list[Judged | None]:
+        """The verdict on each statement's draws, None where there are none."""
+        there = [(s, d) for s, d in zip(statements, draws, strict=True) if d is not None]
+        if not there:
+            return [None] * len(statements)
+        looks = len(self.plan.looks)
+        p = np.array([evidence(s.kind, d, self.margin(s)) for s, d in there])  # type: ignore[arg-type]
+        levels = holm(p.min(axis=1) * looks, 1 - self.rules.level, family) / looks
+        judged = []
+        for (_, d), (supported, contradicted), level in zip(there, p, levels, strict=True):
+            verdict = (
+                "supported"
+                if supported <= level
+                else "contradicted"
+                if contradicted <= level
+                else "undecided"
+            )
+            judged.append(Judged(verdict, *interval(d, level), 1 - level))
+        rest = iter(judged)
+        return [None if d is None else next(rest) for d in draws]
+
+    def _final(self, result: StatementResult, judged: Judged) -> tuple[str, str]:
+        """The verdict with convergence considered, and the reason."""
+        gains = {
+            run: last_doubling(self.results, self.results.experiment.grid[run], self._ap)
+            for run in result.statement.runs
+        }
+        limit = self.rules.converged * self.spread
+        growing = [
+            f"{run} by {gain:.1f}" for run, gain in gains.items() if gain is not None and gain >= limit
+        ]
+        if growing:
+            words = f"AP still rose over the last doubling of the budget, {', '.join(growing)}"
+            return "budget-limited", f"{words}; converged is below {limit:.1f}"
+        reasons = []
+        unknown = [run for run, gain in gains.items() if gain is None]
+        if unknown:
+            every = len(unknown) == len(gains)
+            reasons.append("convergence not measured" + ("" if every else f" of {', '.join(unknown)}"))
+        if judged.verdict == "supported" and result.statement.kind == "gain" and self._is_slight(result):
+            reasons.append("as a share of the spread less than half of the paper's")
+        return judged.verdict, "; ".join(reasons)
+
+    def _ap(self, run: str) -> float | None:
+        return self.draws.mean(run, DET) if self.draws.has(run, DET) else None
+
+    def _is_slight(self, result: StatementResult) -> bool:
+        """Whether a gain is less than half of the paper's, each as a share of the same runs' spread."""
+        ask, printed = paper_ask(self.figures, "COCO minival"), []
+        for run in self.aps:
+            with contextlib.suppress(KeyError):
+                printed.append(ask(run, DET))
+        if result.paper is None or result.ours is None or len(printed) < 2 or not self.spread:
+            return False
+        return result.ours / self.spread < result.paper / (max(printed) - min(printed)) / 2
+
+    def _trend(self, statement: Statement) -> tuple[tuple[int, float], ...]:
+        """The contrast at every budget that all its runs share, where there are several."""
+        grid = self.results.experiment.grid
+        at = {run: budgets(self.results, grid[run]) for run in statement.runs}
+        shared = sorted(set.intersection(*(set(found) for found in at.values())))
+        weights, points = self._weights(statement), []
+        for samples in shared:
+            there = {(at[run][samples], what): weight for (run, what), weight in weights.items()}
+            if all(self.draws.has(*need) for need in there):
+                points.append((samples, sum(w * self.draws.mean(*need) for need, w in there.items())))
+        return tuple(points) if len(points) > 1 else ()

@@ -8,34 +8,38 @@ from typing import Any
 from mspn.experiment.paper import FIGURES, FLOPS
 from mspn.files import write_json, write_text
 from mspn.report.cells import Book, Cell, Entry
-from mspn.report.claims import ClaimResult, PartResult
+from mspn.report.claims import ClaimResult, StatementResult
 from mspn.report.draws import Draws
 from mspn.report.views import Slot
 
+# A row of claims.csv: numbers at full precision, empty where there is none. ``level`` (0 to 1) is that of the
+# interval ``low`` to ``high``; those that end in ``_here`` are about these images alone; ``trend`` has the
+# contrast at each budget, as samples:value.
+COLUMNS = (
+    "claim", "statement", "words", "kind", "unit", "verdict", "reason", "ours", "low", "high", "level",
+    "margin", "paper", "seeds", "verdict_here", "low_here", "high_here", "level_here", "trend",
+)  # fmt: skip
+
 
 def claim_context(result: ClaimResult, draws: Draws, book: Book) -> dict[str, Any]:
-    """A claim as the template wants it, its numbers registered with the evaluations that they come from."""
-    claim, number = result.claim, f"claim {result.claim.number}"
+    """A claim as the template wants it, its numbers registered with the evaluations that they come from.
+
+    ``summary`` counts the verdicts; ``statements`` has for each: name, words, unit, verdict, reason, and
+    slots for ours (with the interval), level, margin and paper; ``here`` where the verdict on these images
+    differs, with a slot; ``trend``, the contrast at each budget.
+    """
     address = _claim_address(result, draws, book)
-    probability = None
-    if result.probability is not None:
-        text = f"{result.probability:.2f}"
-        place = ("Claims", number, "all parts", "probability")
-        probability = book.add(*place, result.probability, text, status="derived", address=address)
     return {
-        "number": claim.number,
-        "words": claim.words,
-        "verdict": result.verdict,
-        "reason": result.reason,
-        "probability": probability,
-        "noise": "" if draws.spread[1] else " (the noise of images alone)",
-        "parts": [_part_context(number, part, address, book) for part in result.parts],
+        "number": result.claim.number,
+        "words": result.claim.words,
+        "summary": result.summary,
+        "statements": [_statement_context(s, address, book) for s in result.statements],
     }
 
 
 def _claim_address(result: ClaimResult, draws: Draws, book: Book) -> str:
     entries = []
-    for run, what in dict.fromkeys(need for part in result.claim.parts for need in part.needs):
+    for run, what in dict.fromkeys(need for s in result.claim.statements for need in s.needs):
         if what == FLOPS:
             entries.append(Entry(f"{run}, FLOPs", "flops.csv", draws.results.flops_file))
         for found in draws.evaluations(run, what) if what != FLOPS else ():
@@ -46,70 +50,78 @@ def _claim_address(result: ClaimResult, draws: Draws, book: Book) -> str:
     return book.address(f"claim/{result.claim.number}", f"Claim {result.claim.number}", [*entries, printed])
 
 
-def _part_context(number: str, result: PartResult, address: str, book: Book) -> dict[str, Any]:
-    part = result.part
+def _statement_context(result: StatementResult, address: str, book: Book) -> dict[str, Any]:
+    statement = result.statement
+    digits = 1 if statement.unit == "AP" else 2
 
-    def cell(quantity: str, value: float, digits: int) -> Cell:
+    def cell(quantity: str, value: float, digits: int = digits, unit: str = statement.unit) -> Cell:
         text = f"{value:.{digits}f}".replace("-", "−")
         status: Any = "printed" if quantity == "paper" else "derived"
-        return book.add(
-            "Claims",
-            number,
-            part.words,
-            quantity,
-            value,
-            text,
-            unit=part.unit,
-            status=status,
-            address=address,
-        )
+        place = ("Claims", f"statement {result.name}", statement.words, quantity)
+        return book.add(*place, value, text, unit=unit, status=status, address=address)
 
-    digits = 2 if part.unit != "AP" else 1
-    if result.ours is None:
-        why = "a run that it needs is not there"
-        place = ("Claims", number, part.words, "ours")
-        ours = Slot(cells={"ours": book.add(*place, None, "not run", status="not run", reason=why)})
-    else:
-        values = {"ours": result.ours, "low": result.low, "high": result.high}
-        ours = Slot(
-            cells={name: cell(name, value, digits) for name, value in values.items() if value is not None}
-        )
+    def slot(**values: float | None) -> Slot:
+        """Cells of what there is: the first is the slot's main one."""
+        return Slot(cells={name: cell(name, value) for name, value in values.items() if value is not None})
+
+    def single(quantity: str, value: float | None, **more: Any) -> Slot:
+        return Slot("–") if value is None else Slot(cells={"ours": cell(quantity, value, **more)})
+
+    interval = {"ours": result.ours, "low": result.low, "high": result.high}
+    here = None
+    if result.here and result.here.verdict != result.verdict:
+        ends = {"low": result.here.low, "high": result.here.high}
+        cells = {name: cell(f"{name}, these images", value) for name, value in ends.items()}
+        here = {"verdict": result.here.verdict, **cells}
+    level = None if result.level is None else 100 * result.level
     return {
-        "words": part.words,
-        "unit": part.unit,
-        "small": part.kind == "small",
-        "ours": ours,
-        "paper": Slot(cells={"paper": cell("paper", result.paper, digits)})
-        if result.paper is not None
-        else Slot("–"),
-        "probability": Slot(cells={"ours": cell("probability", result.probability, 2)})
-        if result.probability is not None
-        else Slot("–"),
+        "name": result.name,
+        "words": statement.words,
+        "kind": statement.kind,
+        "unit": statement.unit,
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "ours": Slot("–") if result.ours is None else slot(**interval),
+        "level": single("level", level, digits=1, unit="%"),
+        "margin": single("margin", None if statement.kind == "fewer" else result.margin),
+        "paper": Slot("–") if result.paper is None else Slot(cells={"paper": cell("paper", result.paper)}),
+        "here": here,
+        "trend": [(samples, cell(f"at {samples} samples", value)) for samples, value in result.trend],
     }
 
 
 def write_claims(claims: list[ClaimResult], out: Path) -> None:
-    """``claims.json`` and ``claims.csv``, a row each part."""
+    """``claims.json``, and ``claims.csv``, a row each statement."""
     records: list[dict[str, Any]] = [
         {
-            "claim": r.claim.number, "words": r.claim.words, "verdict": r.verdict, "reason": r.reason,
-            "probability": r.probability,
-            "parts": [
-                {"words": p.part.words, "unit": p.part.unit, "kind": p.part.kind, "ours": p.ours,
-                 "low": p.low, "high": p.high, "paper": p.paper, "probability": p.probability,
-                 "needs": [list(need) for need in p.part.needs]}
-                for p in r.parts
-            ],
+            "claim": claim.claim.number,
+            "words": claim.claim.words,
+            "summary": claim.summary,
+            "statements": [_record(claim, result) for result in claim.statements],
         }
-        for r in claims
-    ]  # fmt: skip
+        for claim in claims
+    ]
     write_json(out / "claims.json", records)
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    names = ("words", "unit", "kind", "ours", "low", "high", "paper", "probability")
-    writer.writerow(["claim", "verdict", "reason", "claim_probability", *(f"part_{n}" for n in names)])
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
     for record in records:
-        head = [record["claim"], record["verdict"], record["reason"], record["probability"]]
-        for part in record["parts"] or [{}]:
-            writer.writerow([*head, *(part.get(name) for name in names)])
+        for row in record["statements"]:
+            seeds = " ".join(map(str, row["seeds"]))
+            trend = " ".join(f"{samples}:{value}" for samples, value in row["trend"])
+            writer.writerow({**row, "seeds": seeds, "trend": trend})
     write_text(out / "claims.csv", buffer.getvalue())
+
+
+def _record(claim: ClaimResult, result: StatementResult) -> dict[str, Any]:
+    own = ("verdict", "reason", "ours", "low", "high", "level", "margin", "paper")
+    here = {f"{name}_here": getattr(result.here, name, None) for name in ("verdict", "low", "high", "level")}
+    return {
+        "claim": claim.claim.number,
+        "statement": result.name,
+        **{name: getattr(result.statement, name) for name in ("words", "kind", "unit")},
+        **{name: getattr(result, name) for name in own},
+        **here,
+        "seeds": list(result.seeds),
+        "trend": [list(point) for point in result.trend],
+    }

@@ -87,12 +87,12 @@ def figure_learning(results: Results, folder: Path) -> Drawn:
 
 
 def figure_ablations(results: Results, claims: list[ClaimResult], folder: Path) -> Drawn:
-    """The differences that the claims speak of, with paired 95 % intervals; the paper's at its own scale."""
+    """The differences that the claims speak of, with their paired intervals; the paper's at its own scale."""
     title, name = "Ablations: paired differences in AP", "figure-ablations"
     parts = [
-        (f"{r.claim.number}. {p.part.words}", p)
-        for r in claims for p in r.parts
-        if p.part.unit == "AP" and r.claim.number in (2, 3, 5, 6, 7, 8, 9) and p.ours is not None
+        (f"{p.name}. {p.statement.words}", p)
+        for r in claims for p in r.statements
+        if p.statement.unit == "AP" and p.low is not None
     ]  # fmt: skip
     if not parts:
         return Drawn(name, title, "Not run: no pair of runs that a claim compares has been evaluated.")
@@ -122,7 +122,7 @@ def figure_ablations(results: Results, claims: list[ClaimResult], folder: Path) 
         sign(ax, scale_words(results))
         svg = style.save(fig, folder, name)
     caption = (
-        f"Numbers name the claims. Filled: the 95 % interval (paired over images{seed_words(results)}) "
-        "leaves out zero; hatched: it does not."
+        f"Numbers name the statements. Filled: the interval (paired over images{seed_words(results)}, at the "
+        "level of the verdict) leaves out zero; hatched: it does not."
     )
     return Drawn(name, title, caption + (" Diamonds: the paper's." if is_paper else ""), svg)

@@ -1,79 +1,173 @@
-"""Draws of every run's AP that carry the noise of the image sample and of training.
+"""Draws of contrasts of AP that carry the noise of the image sample and of training.
 
-A draw resamples the images, the same for every run (paired), averages the seeds' AP on them and adds the
-noise of the seeds' mean: Student's t times the standard deviation over seeds, pooled over all runs that have
-two seeds or more, over the square root of the run's number of seeds. A run's training noise is shared by its
-detectors.
+A draw resamples the images, the same for every run (paired), takes the mean over seeds on them, and adds the
+noise of training: for each training a normal number times the standard deviation over seeds, divided by the
+root of the number of seeds. That deviation is pooled over all runs and uncertain itself: one chi-square
+number a draw, the same for all. An ensemble's noise is the mean of its members'. Detectors share their
+training's noise; what they do not share has a deviation of its own, pooled likewise.
+
+Two targets: the population that the images are a sample of, as above; and these images alone, without the
+resampling, where the seeds' whole spread counts.
 """
 
 import math
 import zlib
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mspn.experiment.paper import FLOPS
+from mspn.report.budgets import is_partial
+from mspn.report.claim_parts import DET, Weights
+from mspn.report.noise import Spread, Table, spread
 from mspn.report.replicates import replicates
 from mspn.report.results import Evaluation, Results
+from mspn.report.rules import Rules, load_rules
 
 METRIC = "AP"
 
 
-class Draws:
-    """Means and draws of AP by (run, detector), and exact FLOPs by (run, "GFLOPs")."""
+@dataclass(frozen=True)
+class Contrast:
+    """Draws (B,) of a weighted sum of APs for both targets; None where the noise of training is unknown."""
 
-    def __init__(self, results: Results, protocol: str = "paper") -> None:
-        self.results, self.protocol = results, protocol
-        self.size = results.experiment.scale.bootstrap
+    population: np.ndarray | None
+    here: np.ndarray | None
+
+
+class Draws:
+    """Means of AP by (run, detector), exact FLOPs by (run, "GFLOPs"), and draws of contrasts of them."""
+
+    def __init__(self, results: Results, rules: Rules | None = None, protocol: str = "paper") -> None:
+        self.results, self.rules, self.protocol = results, rules or load_rules(), protocol
+        self.size = self.rules.draws
         self._boxes = results.experiment.boxes_for
-        self._cache: dict[tuple[str, str], np.ndarray] = {}
+        self._images: dict[tuple[str, str, int], np.ndarray] = {}
 
     def has(self, run: str, what: str) -> bool:
         """Whether the run has FLOPs, or an AP on the detector ``what``."""
-        if what == FLOPS:
-            return run in self.results.flops
-        return self.results.estimate(run, self._boxes(what), METRIC, self.protocol) is not None
+        return run in self.results.flops if what == FLOPS else bool(self.by_seed(run, what))
 
-    def compares(self, needs: tuple[tuple[str, str], ...]) -> bool:
-        """Whether all that a part is made of differs, also where a detector stands in for another."""
-        return len({(run, self._boxes(what)) for run, what in needs}) == len(set(needs))
+    def flops(self, run: str) -> float:
+        """The run's GFLOPs, in the paper's convention."""
+        return float(self.results.flops[run]["gflops_paper_convention"])
 
-    def seeds(self, run: str, detector: str) -> tuple[int, ...]:
-        """The seeds that the run has been evaluated with."""
-        estimate = self.results.estimate(run, self._boxes(detector), METRIC, self.protocol)
-        return estimate.seeds if estimate else ()
+    def by_seed(self, run: str, detector: str) -> dict[int, float]:
+        """Seed -> AP, in percent; empty where the run has not been evaluated on the detector."""
+        return self.results.by_seed(run, self._boxes(detector), METRIC, self.protocol)
 
     def evaluations(self, run: str, detector: str) -> list[Evaluation]:
-        """The evaluations that the run's AP is the mean of, a seed each."""
+        """The run's evaluations on the detector's boxes, a seed each."""
         boxes = self._boxes(detector)
-        return [self.results.evaluations[run, boxes, seed] for seed in self.seeds(run, detector)]
+        return [self.results.evaluations[run, boxes, seed] for seed in self.by_seed(run, detector)]
 
     def mean(self, run: str, what: str) -> float:
         """The mean AP over seeds, in percent; or the FLOPs."""
-        if what == FLOPS:
-            return float(self.results.flops[run]["gflops_paper_convention"])
-        estimate = self.results.estimate(run, self._boxes(what), METRIC, self.protocol)
-        assert estimate is not None
-        return estimate.value
+        return self.flops(run) if what == FLOPS else float(np.mean(list(self.by_seed(run, what).values())))
 
-    def draw(self, run: str, what: str) -> np.ndarray | float:
-        """(B,) draws of the AP, in percent; or the FLOPs, which have no noise."""
-        if what == FLOPS:
-            return self.mean(run, what)
-        if (run, what) not in self._cache:
-            found = self.evaluations(run, what)
-            images = [replicates(self.results, e, self.protocol, self.size) for e in found]
-            self._cache[run, what] = np.mean(images, axis=0) + self._training_noise(run, len(found))
-        return self._cache[run, what]
+    def seeds(self, weights: Weights) -> tuple[int, ...]:
+        """The seeds that all of a contrast's evaluations have."""
+        common = [set(self.by_seed(*need)) for need in weights]
+        return tuple(sorted(set.intersection(*common))) if common else ()
 
-    def _training_noise(self, run: str, seeds: int) -> np.ndarray:
-        deviation, freedom = self.spread
-        if not freedom:
+    def value(self, weights: Weights, seeds: tuple[int, ...]) -> float:
+        """The contrast of the means over those seeds."""
+        return float(sum(w * np.mean([self.by_seed(*need)[s] for s in seeds]) for need, w in weights.items()))
+
+    def images(self, weights: Weights, seeds: tuple[int, ...]) -> np.ndarray:
+        """(B,) draws of the contrast with the noise of images alone."""
+        draws = np.zeros(self.size)
+        for need, weight in weights.items():
+            draws += weight * np.mean([self._replicates(*need, seed) for seed in seeds], axis=0)
+        return draws
+
+    def contrast(self, weights: Weights, seeds: tuple[int, ...]) -> Contrast:
+        """Draws of the contrast over those seeds, for both targets."""
+        noise = {here: self._training_noise(weights, here) / math.sqrt(len(seeds)) for here in (True, False)}
+        known = self.spread.freedom > 0 or not self._by_training(weights)
+        return Contrast(
+            self.images(weights, seeds) + noise[False] if known else None,
+            self.value(weights, seeds) + noise[True] if known and noise[True].any() else None,
+        )
+
+    def _replicates(self, run: str, detector: str, seed: int) -> np.ndarray:
+        key = (run, self._boxes(detector), seed)
+        if key not in self._images:
+            evaluation = self.results.evaluations[key]
+            self._images[key] = replicates(self.results, evaluation, self.protocol, self.size)
+        return self._images[key]
+
+    # ---- the noise of training ----
+
+    @cached_property
+    def spread(self) -> Spread:
+        """The spread from training to training, on the tables' boxes. Each training counts once: not again
+        for other detectors, for ensembles, or for the partial budgets that it branched into.
+        """
+        experiment, rows = self.results.experiment, dict[str, tuple[str, str]]()
+        for run in experiment.trained:
+            if run.joint_set != "mpii" and not is_partial(self.results, run):
+                training = experiment.training_id(run, experiment.scale.seeds[0])
+                rows.setdefault(training, (run.run, self._boxes(DET)))
+        return spread([self._table(rows)])
+
+    @cached_property
+    def spread_of_boxes(self) -> Spread:
+        """The spread from training to training of what detectors of one training do not share."""
+        experiment, tables = self.results.experiment, []
+        for run in experiment.trained:
+            if run.joint_set != "mpii" and not is_partial(self.results, run):
+                tables.append(self._table({boxes: (run.run, boxes) for boxes in experiment.detectors(run)}))
+        return spread([table for table in tables if len({row for row, _ in table}) > 1])
+
+    def _table(self, rows: dict[str, tuple[str, str]]) -> Table:
+        """The rows' APs by seed with their replicates; a row with a single seed tells nothing."""
+        table: Table = {}
+        for row, (run, boxes) in rows.items():
+            found = self.by_seed(run, boxes)
+            for seed, value in found.items() if len(found) > 1 else ():
+                table[row, seed] = (value, self._replicates(run, boxes, seed))
+        return table
+
+    def _training_noise(self, weights: Weights, here: bool) -> np.ndarray:
+        """(B,) draws of the contrast's noise of training, for one seed."""
+        noise = np.zeros(self.size)
+        for run, weight in self._by_training(weights).items():
+            noise += weight * self._normal(run, self.spread, here)
+        main, totals = self._boxes(DET), _by_run(weights)
+        for (run, detector), weight in weights.items():
+            boxes = self._boxes(detector)
+            own = weight - (totals[run] if boxes == main else 0.0)
+            noise += own * self._normal(f"{run}/{boxes}", self.spread_of_boxes, here) if own else 0.0
+        return noise
+
+    def _normal(self, name: str, spread: Spread, here: bool) -> np.ndarray:
+        """(B,) normal numbers of that name, times the deviation as uncertain as its degrees of freedom."""
+        if not spread.freedom:
             return np.zeros(self.size)
-        generator = np.random.default_rng(zlib.crc32(run.encode()))
-        noise: np.ndarray = generator.standard_t(freedom, self.size)
-        return noise * deviation / math.sqrt(seeds)
+        # One chi-square number a draw for all names: they share one deviation.
+        squares = np.random.default_rng(_CHI_SQUARE).chisquare(spread.freedom, self.size)
+        deviation = (spread.here if here else spread.population) * np.sqrt(spread.freedom / squares)
+        numbers: np.ndarray = np.random.default_rng(zlib.crc32(name.encode())).normal(size=self.size)
+        return deviation * numbers
 
-    @property
-    def spread(self) -> tuple[float, int]:
-        """The standard deviation of AP over seeds and its degrees of freedom: `Results.spread`."""
-        return self.results.spread(METRIC, self.protocol)
+    def _by_training(self, weights: Weights) -> dict[str, float]:
+        """Trained run -> its weight in the contrast, where it is not 0: over detectors and ensembles."""
+        totals: dict[str, float] = {}
+        for name, weight in _by_run(weights).items():
+            members = self.results.experiment.grid[name].members or (name,)
+            for member in members:
+                totals[member] = totals.get(member, 0.0) + weight / len(members)
+        return {run: weight for run, weight in totals.items() if weight}
+
+
+_CHI_SQUARE = 0  # the seed of the chi-square numbers
+
+
+def _by_run(weights: Weights) -> dict[str, float]:
+    """Run -> its weight in the contrast, over detectors."""
+    totals: dict[str, float] = {}
+    for (run, _), weight in weights.items():
+        totals[run] = totals.get(run, 0.0) + weight
+    return totals

@@ -15,17 +15,19 @@ from mspn.errors import UserError
 from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.paper import FIGURES, Figures, load_figures
+from mspn.experiment.provenance import commit_of
 from mspn.files import write_json, write_text
 from mspn.report import claims as claims_module
 from mspn.report import curves, extras, figures, pictures, style
 from mspn.report.addresses import file_address
 from mspn.report.cells import Book, Cell
-from mspn.report.claims import VERDICTS, ClaimResult
+from mspn.report.claims import ClaimResult, count_verdicts
 from mspn.report.claims_view import claim_context, write_claims
 from mspn.report.draws import Draws
 from mspn.report.figures import Drawn
 from mspn.report.formats import WRITERS, caption
 from mspn.report.results import Results, collect
+from mspn.report.rules import RULES
 from mspn.report.tables import Tables, load_layout
 
 LEDGER = CONFIG / "ledger.yaml"
@@ -65,7 +67,7 @@ def make_report(experiment: Experiment, out: Path) -> Report:
         "counts": _counts(claims, book, out),
         "facts": _facts(results, book, out),
         "warnings": _warnings(results),
-        "rule": RULE,
+        "rules": {"text": RULES.read_text(encoding="utf-8"), "path": RULES, **commit_of(RULES)},
         "ledger": load_ledger(),
         "superseded": ", ".join(results.superseded),
         "cost": {"view": cost, **_cost_cells(book, totals, out)},
@@ -80,17 +82,7 @@ def make_report(experiment: Experiment, out: Path) -> Report:
     write_json(out / "report.json", {"format": 1, "scale": experiment.scale.name, "cells": len(book.cells)})
     page = out / "index.html"
     write_text(page, render(context, book, out))
-    return Report(page, len(book.cells), {v: sum(c.verdict == v for c in claims) for v in VERDICTS})
-
-
-RULE = (
-    "A claim “holds” if all its parts are true with a probability of at least 0.95 and each gain is at "
-    "least half the printed one, and “holds in direction” if a gain is smaller than that; it is "
-    "“contradicted” if a part has a probability of at most 0.05, and “within noise” otherwise. The "
-    "probability is the share of draws, over resampled images (the same for every run) and the spread over "
-    "seeds. “Small” means at most twice what the paper prints. Runs that are missing, or have a single "
-    "seed, make it “not enough runs”."
-)  # fmt: skip
+    return Report(page, len(book.cells), count_verdicts(claims))
 
 
 def load_ledger(path: Path = LEDGER) -> list[dict[str, str]]:
@@ -165,7 +157,6 @@ def _computed(book: Book, out: Path) -> str:
 
 def _counts(claims: list[ClaimResult], book: Book, out: Path) -> list[tuple[str, Cell]]:
     address = file_address(book, "Counted from the claims", out / "claims.csv")
-    counts = [(verdict, sum(result.verdict == verdict for result in claims)) for verdict in VERDICTS]
     return [
         (
             verdict,
@@ -173,7 +164,7 @@ def _counts(claims: list[ClaimResult], book: Book, out: Path) -> list[tuple[str,
                 "Summary", "claims", verdict, "count", count, str(count), status="derived", address=address
             ),
         )
-        for verdict, count in counts
+        for verdict, count in count_verdicts(claims).items()
     ]
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mspn.errors import UserError
-from mspn.evaluation.metrics.bootstrap import COCO_FIGURES
-from mspn.evaluation.metrics.bootstrap import replicates as bootstrap_replicates
+from mspn.evaluation.metrics.bootstrap import ap_replicates
 from mspn.evaluation.metrics.matches import load_matches
 from mspn.files import atomic
 from mspn.report.results import Evaluation, Results
@@ -33,8 +32,7 @@ def replicates(results: Results, evaluation: Evaluation, protocol: str, count: i
         matches = load_matches(path)
         if protocol not in matches:
             raise UserError(f"{path}: has no matches of protocol {protocol!r}; evaluate the run again")
-        figures = bootstrap_replicates(matches[protocol], seed, count)
-        values = 100 * figures[:, COCO_FIGURES.index("AP")]
+        values = 100 * ap_replicates(matches[protocol], seed, count)
         _save(kept, values)
     return values
 

@@ -138,6 +138,11 @@ class Results:
         below, above = float((values - low).mean()), float((high - values).mean())
         return Estimate(mean, mean - math.hypot(below, noise), mean + math.hypot(above, noise), seeds)
 
+    def by_seed(self, run: str, detector: str, metric: str, protocol: str = "paper") -> dict[int, float]:
+        """Seed -> the metric; empty where the run has not been evaluated on the detector."""
+        rows = self._by_figure.get((run, detector, metric, protocol))
+        return {} if rows is None else dict(zip(rows[0], map(float, rows[1]), strict=True))
+
     def spread(self, metric: str, protocol: str = "paper") -> tuple[float, int]:
         """The standard deviation of a metric over seeds, pooled over runs and detectors, and its degrees of
         freedom: 0 where no run has two seeds.

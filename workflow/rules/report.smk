@@ -11,6 +11,7 @@ rule report:
         rules.latency.output,
         "reports/paper/figures.tsv",
         "workflow/config/tables.yaml",
+        "workflow/config/claims.yaml",
         "workflow/config/ledger.yaml",
     output:
         page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Report"),

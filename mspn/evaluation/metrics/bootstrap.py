@@ -80,6 +80,22 @@ def replicates(matches: Matches, seed: int, count: int) -> np.ndarray:
     return np.where(values < 0, np.nan, values)
 
 
+def ap_replicates(matches: Matches, seed: int, count: int) -> np.ndarray:
+    """(count,) the first column of `replicates`, AP, at a third of its time."""
+    accumulator = _Accumulator(matches)
+    weights = resamples(len(matches.image_ids), seed, count)
+    if accumulator.tied:
+        return replicates(matches, seed, count)[:, 0]
+    size = max(1, _BLOCK // max(1, len(matches.scores)))
+    values = np.empty(count)
+    for i in range(0, count, size):
+        block = weights[i : i + size]
+        counts = block[:, matches.image].astype(np.int64)
+        precision, _ = accumulator.areas[_ALL].tables(counts, block @ matches.persons[_ALL])
+        values[i : i + size] = precision.reshape(len(block), -1).mean(axis=1)
+    return np.where(values < 0, np.nan, values)
+
+
 class _Accumulator:
     """COCOeval.accumulate() and summarize() with a weight per image, prepared once for many weights.
 
