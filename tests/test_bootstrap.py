@@ -79,6 +79,17 @@ def test_replicates_are_the_figures_of_the_drawn_weights():
     assert not np.array_equal(got, bootstrap.replicates(matches, seed=8, count=20))
 
 
+@pytest.mark.parametrize("levels", [0, 3])  # with 3 levels of scores detections of an image tie
+def test_ap_alone_is_the_first_of_the_ten(levels, monkeypatch):
+    monkeypatch.setattr(bootstrap, "_BLOCK", 300)  # several blocks
+    rng = np.random.default_rng(6)
+    data = dataset(rng, images=30)
+    matches = bootstrap.pack(coco.evaluate(coco_of(data), predictions(rng, data, levels)))
+    ten = bootstrap.replicates(matches, seed=7, count=20)
+    assert np.array_equal(bootstrap.ap_replicates(matches, seed=7, count=20), ten[:, 0])
+    assert len(bootstrap.ap_replicates(matches, seed=7, count=0)) == 0
+
+
 def test_more_replicates_begin_with_the_same_ones():
     assert np.array_equal(resamples(9, 3, 50)[:20], resamples(9, 3, 20))
 

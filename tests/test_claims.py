@@ -10,12 +10,12 @@ from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
 from mspn.experiment.grid import load_grid
 from mspn.experiment.paper import load_figures
-from mspn.report.budgets import budgets, is_partial, last_doubling
+from mspn.report.budgets import budgets, last_doubling
 from mspn.report.claim_parts import CLAIMS, DET, Ask, contrast_of
 from mspn.report.claims import VERDICTS, ClaimResult, StatementResult, evaluate, paper_ask
 from mspn.report.draws import Draws
 from mspn.report.noise import Spread, additive_residuals, spread
-from mspn.report.results import Results, collect
+from mspn.report.results import Results, collect, is_partial
 from mspn.report.rules import load_rules
 from mspn.report.verdicts import evidence, holm, interval
 from tests import report_tree
@@ -261,7 +261,7 @@ def test_budgets_are_found_among_the_runs(monkeypatch):
     assert budgets(results, grid["mspn-2-0.5"]) == budgets(results, grid["mspn-2"])
     assert budgets(results, grid["mspn-4"]) == {1600: "mspn-4"}
     assert budgets(results, grid["mspn-4-384x288-ensemble"]) == {}
-    assert is_partial(results, grid["mspn-2-0.5"]) and not is_partial(results, grid["mspn-2"])
+    assert is_partial(grid["mspn-2-0.5"]) and not is_partial(grid["mspn-2"])
     ap: Ask = {"mspn-2-0.25": 60.0, "mspn-2-0.5": 66.0, "mspn-2": 67.5}.get  # type: ignore[assignment]
     assert last_doubling(results, grid["mspn-2"], ap) == 1.5  # type: ignore[arg-type]
     quarter = {"mspn-2-0.25": 60.0, "mspn-2": 67.5}.get

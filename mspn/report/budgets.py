@@ -24,12 +24,6 @@ def _trained_alike(run: Run) -> Run:
     return replace(run, run="", detectors=(), changes=changes)
 
 
-def is_partial(results: Results, run: Run) -> bool:
-    """Whether the same network is trained for longer by another run of the scale."""
-    found = budgets(results, run)
-    return bool(found) and found[max(found)] != run.run
-
-
 def last_doubling(results: Results, run: Run, ap: Callable[[str], float | None]) -> float | None:
     """AP gained over the last doubling of the run's budget; None where it was not measured.
 

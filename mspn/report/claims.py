@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mspn.experiment.paper import FLOPS, Figures
-from mspn.report.budgets import budgets, is_partial, last_doubling
+from mspn.report.budgets import budgets, last_doubling
 from mspn.report.claim_parts import CLAIMS, DET, SIMILAR_FLOPS, Ask, Claim, Statement, Weights, contrast_of
 from mspn.report.draws import Draws
-from mspn.report.results import Results
+from mspn.report.results import Results, is_partial
 from mspn.report.verdicts import evidence, holm, interval
 
 VERDICTS = (
@@ -117,7 +117,7 @@ class _Judge:
         self.aps = {
             name: draws.mean(name, DET)
             for name in self.plan.runs
-            if draws.has(name, DET) and not is_partial(results, results.experiment.grid[name])
+            if draws.has(name, DET) and not is_partial(results.experiment.grid[name])
         }
         learnt = [ap for ap in self.aps.values() if ap >= self.floor]
         self.spread = max(learnt) - min(learnt) if learnt else 0.0

@@ -18,11 +18,10 @@ from functools import cached_property
 import numpy as np
 
 from mspn.experiment.paper import FLOPS
-from mspn.report.budgets import is_partial
 from mspn.report.claim_parts import DET, Weights
 from mspn.report.noise import Spread, Table, spread
 from mspn.report.replicates import replicates
-from mspn.report.results import Evaluation, Results
+from mspn.report.results import Evaluation, Results, is_partial
 from mspn.report.rules import Rules, load_rules
 
 METRIC = "AP"
@@ -107,7 +106,7 @@ class Draws:
         """
         experiment, rows = self.results.experiment, dict[str, tuple[str, str]]()
         for run in experiment.trained:
-            if run.joint_set != "mpii" and not is_partial(self.results, run):
+            if run.joint_set != "mpii" and not is_partial(run):
                 training = experiment.training_id(run, experiment.scale.seeds[0])
                 rows.setdefault(training, (run.run, self._boxes(DET)))
         return spread([self._table(rows)])
@@ -117,7 +116,7 @@ class Draws:
         """The spread from training to training of what detectors of one training do not share."""
         experiment, tables = self.results.experiment, []
         for run in experiment.trained:
-            if run.joint_set != "mpii" and not is_partial(self.results, run):
+            if run.joint_set != "mpii" and not is_partial(run):
                 tables.append(self._table({boxes: (run.run, boxes) for boxes in experiment.detectors(run)}))
         return spread([table for table in tables if len({row for row, _ in table}) > 1])
 

@@ -128,6 +128,8 @@ class Results:
         not narrow it: the images' half widths are averaged, and the standard error of the seeds' mean, times
         Student's 97.5 % point, is added in quadrature. The deviation over seeds is ``spread``'s, as two or
         three seeds of one run would tell next to nothing. No run with two seeds: the images' interval alone.
+        What of that deviation is the images' noise again is small beside their own and left in; contrasts,
+        where it is not small, take it out (``mspn.report.draws``).
         """
         rows = self._by_figure.get((run, detector, metric, protocol))
         if rows is None:
@@ -144,8 +146,10 @@ class Results:
         return {} if rows is None else dict(zip(rows[0], map(float, rows[1]), strict=True))
 
     def spread(self, metric: str, protocol: str = "paper") -> tuple[float, int]:
-        """The standard deviation of a metric over seeds, pooled over runs and detectors, and its degrees of
-        freedom: 0 where no run has two seeds.
+        """The standard deviation of a metric over seeds, pooled over runs, and its degrees of freedom.
+
+        Those are 0 where no run has two seeds. Each training counts once: not again for further detectors, for
+        an ensemble of it, or for the partial budgets that it branched into.
         """
         squares, freedom = self._squares.get((metric, protocol), (0.0, 0))
         return (math.sqrt(squares / freedom), freedom) if freedom else (0.0, 0)
@@ -153,11 +157,17 @@ class Results:
     @cached_property
     def _squares(self) -> dict[tuple[str, str], tuple[float, int]]:
         """(metric, protocol) -> sum of squared deviations from the runs' means, and degrees of freedom."""
+        first = {
+            run.run: self.experiment.detectors(run)[0]
+            for run in self.experiment.trained
+            if not is_partial(run)
+        }
         table: dict[tuple[str, str], tuple[float, int]] = {}
-        for (_, _, metric, protocol), (seeds, values, _, _) in self._by_figure.items():
-            squares, freedom = table.get((metric, protocol), (0.0, 0))
-            squares += float(((values - values.mean()) ** 2).sum())
-            table[metric, protocol] = (squares, freedom + len(seeds) - 1)
+        for (run, detector, metric, protocol), (seeds, values, _, _) in self._by_figure.items():
+            if first.get(run) == detector:
+                squares, freedom = table.get((metric, protocol), (0.0, 0))
+                squares += float(((values - values.mean()) ** 2).sum())
+                table[metric, protocol] = (squares, freedom + len(seeds) - 1)
         return table
 
     @cached_property
@@ -173,6 +183,11 @@ class Results:
             columns = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
             table[key] = (tuple(map(int, rows.seed)), *columns)
         return table  # type: ignore[return-value]
+
+
+def is_partial(run: Run) -> bool:
+    """Whether the run is another one stopped early: a branch of the same training, cooled down."""
+    return "iterations" in dict(run.changes)
 
 
 def seed_halfwidth(deviation: float, freedom: int, seeds: int) -> float:

@@ -152,7 +152,9 @@ class Tables:
             folder = experiment.results / "runs" / figure.run
             return Measured("not run", f"no {metric} under {folder} on {detector}")
         address = evaluation_address(self.book, self.results, figure.run, detector, estimate.seeds, protocol)
-        values = {"ours": estimate.value, "low": estimate.low, "high": estimate.high}
+        values = {"ours": estimate.value}
+        if estimate.low < estimate.high:  # [0.0, 0.0] of a network that finds nothing is no interval
+            values |= {"low": estimate.low, "high": estimate.high}
         reason = self.layout["hidden"].get(figure.split, "")
         return Measured("measured", reason, self._subtract(values, figure), address)
 
@@ -231,11 +233,16 @@ class Tables:
         return "ours" if self.scale == "paper" else f"{self.scale} scale"
 
     def _note(self, number: int) -> str:
-        if self.scale == "paper":
-            return ""
-        has_flops = any(t == number and c == FLOPS for t, _, c in self.figures)
-        words = f"{self.scale.capitalize()} scale: not comparable with the paper, hence not subtracted."
-        return words + (" FLOPs are always those at full size." if has_flops else "")
+        words = []
+        if self.scale != "paper":
+            words.append(
+                f"{self.scale.capitalize()} scale: not comparable with the paper, hence not subtracted."
+            )
+            if any(t == number and c == FLOPS for t, _, c in self.figures):
+                words.append("FLOPs are always those at full size.")
+        if self.results.metrics.seed.nunique() == 1:
+            words.append("A single seed: about these weights, intervals are of the images alone.")
+        return " ".join(words)
 
     def _long(self, number: int, spec: dict[str, Any]) -> View:
         """A long table: the paper's columns, then ours in a block of their own, then each row's state."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mspn.evaluation.metrics.resampling import resamples
+from mspn.evaluation.metrics.resampling import resample_blocks, resamples
 
 COCO_FIGURES = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 _RECALLS = np.linspace(0.0, 1.0, 101)  # pycocotools' Params.recThrs
@@ -83,17 +83,16 @@ def replicates(matches: Matches, seed: int, count: int) -> np.ndarray:
 def ap_replicates(matches: Matches, seed: int, count: int) -> np.ndarray:
     """(count,) the first column of `replicates`, AP, at a third of its time."""
     accumulator = _Accumulator(matches)
-    weights = resamples(len(matches.image_ids), seed, count)
     if accumulator.tied:
         return replicates(matches, seed, count)[:, 0]
     size = max(1, _BLOCK // max(1, len(matches.scores)))
-    values = np.empty(count)
-    for i in range(0, count, size):
-        block = weights[i : i + size]
-        counts = block[:, matches.image].astype(np.int64)
-        precision, _ = accumulator.areas[_ALL].tables(counts, block @ matches.persons[_ALL])
-        values[i : i + size] = precision.reshape(len(block), -1).mean(axis=1)
-    return np.where(values < 0, np.nan, values)
+    values = [np.empty(0)]
+    for weights in resample_blocks(len(matches.image_ids), seed, count, size):
+        counts = weights[:, matches.image].astype(np.int64)
+        precision, _ = accumulator.areas[_ALL].tables(counts, weights @ matches.persons[_ALL])
+        values.append(precision.reshape(len(weights), -1).mean(axis=1))
+    figures = np.concatenate(values)
+    return np.where(figures < 0, np.nan, figures)
 
 
 class _Accumulator:
