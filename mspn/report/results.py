@@ -148,8 +148,8 @@ class Results:
     def spread(self, metric: str, protocol: str = "paper") -> tuple[float, int]:
         """The standard deviation of a metric over seeds, pooled over runs, and its degrees of freedom.
 
-        Those are 0 where no run has two seeds. Each training counts once: not again for further detectors, for
-        an ensemble of it, or for the partial budgets that it branched into.
+        Those are 0 where no run has two seeds. Each training counts once: not again for further detectors,
+        for an ensemble of it, or for the partial budgets that it branched into.
         """
         squares, freedom = self._squares.get((metric, protocol), (0.0, 0))
         return (math.sqrt(squares / freedom), freedom) if freedom else (0.0, 0)

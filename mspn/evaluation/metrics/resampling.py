@@ -13,7 +13,7 @@ def resamples(images: int, seed: int, count: int) -> np.ndarray:
 
 
 def resample_blocks(images: int, seed: int, count: int, size: int) -> Iterator[np.ndarray]:
-    """The rows of `resamples` in blocks of ``size``, the last one shorter: all of COCO's at once take 200 MB."""
+    """The rows of `resamples` in blocks of ``size``: 10,000 for COCO's images are 200 MB at once."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, images]))
     for start in range(0, count, size):
         drawn = np.zeros((min(size, count - start), images), np.int32)
