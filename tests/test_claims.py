@@ -60,7 +60,7 @@ def test_the_plans_name_runs_of_the_grid():
     ("old", "new", "message"),
     [
         ("level: 0.95", "level: 95", "level: Input should be less than 1"),
-        ("  small: 0.125", "  tiny: 0.125", "margins"),
+        ("  small: 0.10", "  tiny: 0.10", "margins"),
         ("looks: [2, 3]", "looks: [1, 3]", "plans.lsp.looks: .*the first look needs 2 seeds"),
         ("looks: [2, 3]", "looks: [3, 2]", "must be positive and rising"),
         ("draws:", "drows:", "drows: Extra inputs"),

@@ -10,15 +10,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from mspn.cluster import costs, plan
 from mspn.cluster.costs import Size, Speed, choose_speed, read_throughput
+from mspn.cluster.effects import detectable
 from mspn.cluster.plan import Task, buy_tables, critical_path, gpu_tasks, wall_time
 from mspn.commands.cli import main
 from mspn.commands.plan import describe
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.load import load_experiment
+from mspn.report.draws import Draws
+from mspn.report.results import collect
+from tests import report_tree
 
 GIGA = 2.0**30
 
@@ -174,6 +179,37 @@ def test_network_sizes_are_the_papers():
     assert 4.415 < size.macs / GIGA < 4.415 * 1.1
 
 
+def test_statements_at_the_planned_seeds():
+    """The bench's plan: its runs' statements alone, its last look; the noise is given, or assumed."""
+    bench = load_experiment("bench")
+    data = bench.scale.datasets["coco"].model_copy(update={"val_images": 800})
+    changes = {"stand_in": {"det-49.4": "gt"}, "evaluate_on": None, "datasets": {"coco": data}}
+    bench = replace(bench, scale=bench.scale.model_copy(update=changes))
+    found = detectable(bench, image_deviation=0.4, seed_deviation=0.8)
+    rows = {row["statement"]: row for row in found["statements"]}
+    assert found["seeds"] == 4 and found["images"] == 800 and found["seed_deviation_source"] == "given"
+    assert found["spread"] == pytest.approx(75.9 - 65.4) and found["spread_source"] == "the paper's"
+    # One of a claim of one, a third of the error for each of three looks; nearly normal with 60 degrees.
+    z = norm.ppf(1 - 0.05 / 3 / 2) + norm.ppf(0.8)
+    assert rows["3a"]["smallest"] == pytest.approx(z * (2 * 0.4**2 + 2 * 0.8**2 / 4) ** 0.5, rel=0.03)
+    assert rows["3a"]["paper"] == pytest.approx(2.8) and rows["3a"]["seeds"] in (3, 4)
+    assert "8a" not in rows and "9a" not in rows  # boxes are stood in for; runs that are not planned
+    assumed = detectable(bench)
+    assert assumed["image_deviation"] == pytest.approx(0.15 * (5000 / 800) ** 0.5)
+    assert assumed["seed_deviation_source"] == "assumed"
+    one = replace(bench, grid={"mspn-1": bench.grid["mspn-1"]})
+    assert detectable(one)["statements"] == []
+
+
+def test_the_noise_that_was_measured_takes_the_place_of_the_assumption(monkeypatch):
+    monkeypatch.chdir(report_tree.shared("madeup", (0, 1)))
+    found = detectable(load_experiment("madeup"))
+    assert found["seed_deviation_source"] == found["spread_source"] == "measured"
+    draws = Draws(collect(load_experiment("madeup")))
+    assert found["seed_deviation"] == pytest.approx(draws.spread.population, rel=0.2)
+    assert 20 < found["spread"] < 60  # the made-up APs are the paper's, stretched
+
+
 def test_the_verb_prints_a_plan_and_its_json(capsys):
     assert (
         main(["plan", "--scale", "smoke", "--gpus", "3", "--budget-hours", "1", "--bench", "none", "--json"])
@@ -184,5 +220,6 @@ def test_the_verb_prints_a_plan_and_its_json(capsys):
     assert "Speed: assumed" in text
     assert "wall time on 3 GPUs" in text
     assert "Table 9" in text
+    assert "Statements of the claims at 2 seeds (looks at 2) and 12 images" in text and "9c" in text
     assert value["jobs"]["train"] == len(load_experiment("smoke").trainings())
     assert [row["gpus"] for row in value["scaling"]][:3] == [1, 2, 3]

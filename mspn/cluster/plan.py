@@ -22,6 +22,7 @@ from mspn.cluster.costs import (
     training_flops,
     training_key,
 )
+from mspn.cluster.effects import detectable
 from mspn.errors import UserError
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
@@ -183,8 +184,12 @@ def make_plan(
     budget: float | None,
     bench: Path = THROUGHPUT,
     figures: Path = Path("reports/paper/figures.tsv"),
+    image_deviation: float | None = None,
+    seed_deviation: float | None = None,
 ) -> dict[str, Any]:
-    """The whole plan as JSON values: hours are ``_h``, sizes ``_gb`` (10^9 bytes)."""
+    """The whole plan as JSON values: hours are ``_h``, sizes ``_gb`` (10^9 bytes); ``claims`` is what
+    `detectable` returns.
+    """
     sizes = network_sizes(experiment)
     speed = choose_speed(experiment, sizes, gpu, share, bench)
     tasks = gpu_tasks(experiment, sizes, speed, gpus_each)
@@ -214,4 +219,5 @@ def make_plan(
         "disk_gb": {kind: size / 1e9 for kind, size in disk_bytes(experiment, sizes).items()},
         "budget_h": budget,
         "tables": [asdict(p) for p in buy_tables(experiment, tasks, table_runs(experiment, figures), budget)],
+        "claims": detectable(experiment, image_deviation, seed_deviation),
     }

@@ -1,4 +1,5 @@
-"""The cost of a scale before it is spent: jobs, GPU hours, wall time, disk; which tables a budget buys.
+"""The cost of a scale before it is spent: jobs, GPU hours, wall time, disk; which tables a budget buys; and
+which of the claims' effects its seeds and images can find.
 
     mspn plan --scale paper --gpus 16 --gpu h100 --budget-hours 2000
 
@@ -10,6 +11,7 @@ else from FLOPs, with the assumption printed. --gpu cpu plans with measurements 
 """
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"measured speeds (default: {THROUGHPUT})",
     )
+    add(
+        "--image-deviation",
+        type=float,
+        metavar="AP",
+        help="standard deviation of an AP over samples of images, what runs do not share, if not as measured",
+    )
+    add(
+        "--seed-deviation",
+        type=float,
+        metavar="AP",
+        help="standard deviation of a training's AP over seeds, if not as measured",
+    )
     add("--json", action="store_true", help="print JSON")
 
 
@@ -52,8 +66,12 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from mspn.cluster.plan import make_plan
-    from mspn.experiment.load import load_experiment
+    from mspn.errors import UserError
+    from mspn.experiment.experiment import load_experiment
 
+    for option in ("image_deviation", "seed_deviation"):
+        if (getattr(args, option) or 0) < 0:
+            raise UserError(f"--{option.replace('_', '-')}: a standard deviation is not negative")
     plan = make_plan(
         load_experiment(args.scale),
         gpus=args.gpus,
@@ -62,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         share=args.share,
         budget=args.budget_hours,
         bench=args.bench,
+        image_deviation=args.image_deviation,
+        seed_deviation=args.seed_deviation,
     )
     print(json.dumps(plan, indent=1) if args.json else describe(plan))
     return 0
@@ -116,4 +136,32 @@ def describe(plan: dict[str, Any]) -> str:
         "data sets that",
         "are not read here are the usual ones; several GPUs are taken to share a training without loss.",
     ]
-    return "\n".join([*lines, "", *left])
+    return "\n".join([*lines, "", *left, "", *describe_claims(plan["claims"])])
+
+
+def describe_claims(claims: dict[str, Any]) -> list[str]:
+    """Which effects can be found, for people."""
+    if not claims["statements"]:
+        return ["No statement of the claims can be judged at this scale."]
+    looks = ", ".join(map(str, claims["looks"]))
+    images, seeds = (
+        f"{claims[f'{kind}_deviation']:.2f} over {kind}s ({claims[f'{kind}_deviation_source']})"
+        for kind in ("image", "seed")
+    )
+    words = (
+        f"Statements of the claims at {claims['seeds']} seeds (looks at {looks}) and {claims['images']:,} "
+        f"images. An AP deviates by {images} and by {seeds}; runs spread over {claims['spread']:.1f} AP "
+        f"({claims['spread_source']}). Smallest: the distance from 0, or from the margin, that is supported "
+        "in 4 of 5 experiments. Paper's: its own, as the same share of the spread. Seeds: what that needs, – "
+        "where no number is enough."
+    )
+    lines = [
+        *textwrap.wrap(words, 108),
+        "",
+        "       smallest    paper's    seeds",
+    ]
+    for row in claims["statements"]:
+        needed = "–" if row["seeds"] is None else row["seeds"]
+        numbers = f"{row['smallest']:8.2f}   {row['paper']:8.2f}   {needed:>6}"
+        lines.append(f"  {row['statement']:3}  {numbers}  {row['words']}")
+    return lines

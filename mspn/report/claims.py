@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mspn.experiment.experiment import Experiment
 from mspn.experiment.paper import FLOPS, Figures
 from mspn.report.budgets import budgets, last_doubling
 from mspn.report.claim_parts import CLAIMS, DET, SIMILAR_FLOPS, Ask, Claim, Statement, Weights, contrast_of
@@ -106,6 +107,25 @@ def count_verdicts(claims: list[ClaimResult]) -> dict[str, int]:
     return {verdict: found.count(verdict) for verdict in VERDICTS}
 
 
+def stood_in(experiment: Experiment, statement: Statement) -> dict[str, str]:
+    """Of the sources of boxes that a statement compares, those that others stand in for, and which."""
+    compared = dict.fromkeys(what for _, what in statement.needs if what != FLOPS)
+    stand_in = experiment.scale.stand_in
+    return {name: stand_in[name] for name in compared if name in stand_in} if len(compared) > 1 else {}
+
+
+def is_planned(experiment: Experiment, statement: Statement) -> bool:
+    """Whether the scale can ever judge a statement: by its configuration, before any result.
+
+    Those of a claim are the family of Holm's procedure.
+    """
+    return not (statement.hidden or stood_in(experiment, statement)) and all(
+        run in experiment.grid and experiment.boxes_for(what) in experiment.detectors(experiment.grid[run])
+        for run, what in statement.needs
+        if what != FLOPS
+    )
+
+
 class _Judge:
     """What all statements of a scale are judged with: plan, floor, spread."""
 
@@ -126,7 +146,7 @@ class _Judge:
         """The claim's statements: first those that cannot be judged, then the rest by Holm's procedure."""
         found = {s: self._describe(claim.name(s), s) for s in claim.statements}
         open_ones = [s for s, result in found.items() if not result.verdict]
-        family = [s for s in claim.statements if not s.exact and self._planned(s)]
+        family = [s for s in claim.statements if not s.exact and is_planned(self.results.experiment, s)]
         contrasts = [self.draws.contrast(self._weights(s), found[s].seeds) for s in open_ones]
         population = self._verdicts(open_ones, [c.population for c in contrasts], len(family))
         here = self._verdicts(open_ones, [c.here for c in contrasts], len(family))
@@ -145,16 +165,6 @@ class _Judge:
             similar = SIMILAR_FLOPS * max(self.draws.flops(run) for run, _ in statement.needs)
             return similar if statement.kind == "similar" else 0.0
         return self.rules.margins[statement.kind] * self.spread  # type: ignore[index]
-
-    def _planned(self, statement: Statement) -> bool:
-        """Whether this scale can ever judge it: the family of Holm's procedure, fixed before any result."""
-        grid = self.results.experiment.grid
-        return not (statement.hidden or self._stood_in(statement)) and all(r in grid for r in statement.runs)
-
-    def _stood_in(self, statement: Statement) -> list[str]:
-        stand_in = self.results.experiment.scale.stand_in
-        compared = dict.fromkeys(what for _, what in statement.needs if what != FLOPS)
-        return [name for name in compared if name in stand_in] if len(compared) > 1 else []
 
     def _weights(self, statement: Statement) -> Weights:
         return statement.weights(self.draws.flops)
@@ -180,8 +190,8 @@ class _Judge:
         """The verdict and reason where there is no contrast to look at; empty otherwise."""
         if statement.hidden:
             return "not checkable here", statement.hidden
-        if stood_in := self._stood_in(statement):
-            taken = ", ".join(f"{n} by {self.results.experiment.boxes_for(n)}" for n in stood_in)
+        if stand_ins := stood_in(self.results.experiment, statement):
+            taken = ", ".join(f"{name} by {other}" for name, other in stand_ins.items())
             return "not comparable", f"boxes are stood in for: {taken}"
         missing = [need for need in statement.needs if not self.draws.has(*need)]
         if missing:
