@@ -183,7 +183,11 @@ def test_statements_at_the_planned_seeds():
     """The bench's plan: its runs' statements alone, its last look; the noise is given, or assumed."""
     bench = load_experiment("bench")
     data = bench.scale.datasets["coco"].model_copy(update={"val_images": 800})
-    changes = {"stand_in": {"det-49.4": "gt"}, "evaluate_on": None, "datasets": {"coco": data}}
+    changes = {
+        "stand_in": {"det-49.4": "gt"},
+        "evaluate_on": None,
+        "datasets": {**bench.scale.datasets, "coco": data},
+    }
     bench = replace(bench, scale=bench.scale.model_copy(update=changes))
     found = detectable(bench, image_deviation=0.4, seed_deviation=0.8)
     rows = {row["statement"]: row for row in found["statements"]}
