@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mspn.errors import UserError
-from mspn.experiment.load import load_experiment
 from mspn.experiment.grid import load_grid
+from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import load_figures
 from mspn.report.budgets import budgets, last_doubling
 from mspn.report.claim_parts import CLAIMS, DET, Ask, contrast_of

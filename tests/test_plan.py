@@ -54,6 +54,20 @@ def test_a_trainings_time_is_its_flops_over_the_rate(smoke, sizes):
     assert task.gpu_hours == pytest.approx(samples * 6 * 1e9 / 1e12 / 3600)
 
 
+def test_what_trainings_share_is_planned_once():
+    """Three budgets of the bench take the trunk to the last cool-down, and the three cool-downs."""
+    bench = load_experiment("bench")
+    sizes = {run.run: Size(macs=1e9, parameters=1000) for run in bench.trained}
+    tasks = gpu_tasks(bench, sizes, Speed(1e12, "test"), gpus_each=1)
+    run, per_step = bench.run("mspn-2"), 32 * 6 * 1e9 / 1e12
+    trunk = [t for t in tasks if t.name.startswith(bench.trunk_id(run, 0))]
+    assert [round(t.seconds / per_step) for t in trunk] == [440, 440, 880]
+    own = {t.name: t for t in tasks}[bench.training_id(run, 0)]
+    assert round(own.seconds / per_step) == 440 and own.after == (trunk[-1].name,)
+    assert critical_path(tasks) >= sum(t.seconds for t in trunk) + own.seconds
+    assert wall_time(tasks, 10_000) == pytest.approx(critical_path(tasks))
+
+
 ROW: dict[str, Any] = {
     "network": "mspn-1",
     "input_size": [64, 48],

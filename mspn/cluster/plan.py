@@ -26,7 +26,7 @@ from mspn.cluster.effects import detectable
 from mspn.errors import UserError
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import DATA
+from mspn.experiment.grid import DATA, Run
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Task:
     """A job on GPUs: ``seconds`` on ``gpus`` of them, after the task named ``after`` (if any)."""
 
     name: str
-    rule: Literal["train", "evaluate"]
+    rule: Literal["trunk", "train", "evaluate"]
     seconds: float
     gpus: int
     after: tuple[str, ...] = ()
@@ -46,17 +46,37 @@ class Task:
 
 
 def gpu_tasks(experiment: Experiment, sizes: dict[str, Size], speed: Speed, gpus_each: int) -> list[Task]:
-    """The trainings that are still to do, on ``gpus_each`` GPUs each, and their evaluations on one."""
+    """What is still to do, each after what it needs: trunks and trainings on ``gpus_each`` GPUs each, and
+    evaluations on one.
+    """
+
+    def seconds_of(run: Run, steps: int) -> float:
+        measured = speed.measured.get(training_key(experiment, run))
+        rate = measured or speed.flops_per_s / training_flops(sizes[run.run])
+        return steps * experiment.recipe(run).batch / rate / gpus_each
+
     tasks = []
+    for trunk, (run, seed, steps) in experiment.trunks().items():
+        before = 0
+        after: tuple[str, ...] = ()
+        for step in steps:
+            if not (experiment.trunk_folder(run, seed, step) / "state.ckpt").exists():
+                name = f"{trunk} to step {step}"
+                tasks.append(Task(name, "trunk", seconds_of(run, step - before), gpus_each, after))
+                after = (name,)
+            before = step
+    there = {task.name for task in tasks}
     for training, (run, seed) in experiment.trainings().items():
         if (experiment.training_folder(run, seed) / "weights.safetensors").exists():
             continue
-        recipe = experiment.recipe(run)
-        rate = speed.measured.get(training_key(experiment, run)) or speed.flops_per_s / training_flops(
-            sizes[run.run]
-        )
-        seconds = recipe.iterations * recipe.batch / rate / gpus_each
-        tasks.append(Task(training, "train", seconds, gpus_each))
+        recipe, start = experiment.recipe(run), 0
+        trunk = ""
+        if recipe.cooldown is not None:
+            start = recipe.cooldown_start
+            trunk = f"{experiment.trunk_id(run, seed)} to step {start}"
+        seconds = seconds_of(run, recipe.iterations - start)
+        after = (trunk,) if trunk in there else ()
+        tasks.append(Task(training, "train", seconds, gpus_each, after))
     to_do = {task.name for task in tasks}
     for run, seed, detector in experiment.evaluations():
         if (experiment.evaluation_folder(run, seed, detector) / "metrics.json").exists():
@@ -75,9 +95,9 @@ def wall_time(tasks: list[Task], gpus: int) -> float:
     if widest > gpus:
         raise UserError(f"a training on {widest} GPUs does not fit on {gpus}; lower --gpus-each")
     tail = {task.name: 0.0 for task in tasks}
-    for task in tasks:
+    for task in reversed(tasks):
         for name in task.after:
-            tail[name] = max(tail[name], task.seconds)
+            tail[name] = max(tail[name], task.seconds + tail[task.name])
     waiting = sorted(tasks, key=lambda task: -(task.seconds + tail[task.name]))
     running: list[tuple[float, int, str]] = []
     done: set[str] = set()
@@ -95,9 +115,11 @@ def wall_time(tasks: list[Task], gpus: int) -> float:
 
 
 def critical_path(tasks: list[Task]) -> float:
-    """Seconds that no number of GPUs goes below: the longest training with its longest evaluation."""
-    own = {task.name: task.seconds for task in tasks}
-    return max((task.seconds + max((own[n] for n in task.after), default=0.0) for task in tasks), default=0.0)
+    """Seconds that no number of GPUs goes below: the longest chain of tasks."""
+    end: dict[str, float] = {}
+    for task in tasks:
+        end[task.name] = task.seconds + max((end[name] for name in task.after), default=0.0)
+    return max(end.values(), default=0.0)
 
 
 def count_jobs(experiment: Experiment) -> dict[str, int]:
@@ -108,6 +130,7 @@ def count_jobs(experiment: Experiment) -> dict[str, int]:
     jobs["synth"] = sum(isinstance(scale.datasets[name], SynthData) for name in used)  # type: ignore[index]
     jobs["crops"] = len(crop_stores(experiment))
     jobs["detect"] = len({(DATA[r.data][0], d) for r in runs for d in experiment.detectors(r)})
+    jobs["trunk"] = sum(len(steps) for _, _, steps in experiment.trunks().values())
     jobs["train"] = len(experiment.trainings())
     jobs["evaluate"] = len(experiment.evaluations())
     return dict(sorted((rule, number) for rule, number in jobs.items() if number))
@@ -150,11 +173,20 @@ def _tasks_of(experiment: Experiment, runs: list[str], tasks: list[Task]) -> set
         for detector in experiment.detectors(experiment.run(name))
     }
     evaluations = [task for task in tasks if task.name in chosen]
-    members = {m for name in runs for m in (experiment.run(name).members or (name,))}
-    trained = {
-        experiment.training_id(experiment.run(m), seed) for m in members for seed in experiment.scale.seeds
-    }
-    return {task.name for task in evaluations} | {task.name for task in tasks if task.name in trained}
+    after = {task.name: task.after for task in tasks}
+    found: set[str] = set()
+    waiting = [task.name for task in evaluations] + [
+        experiment.training_id(experiment.run(member), seed)
+        for name in runs
+        for member in experiment.run(name).members or (name,)
+        for seed in experiment.scale.seeds
+    ]
+    while waiting:
+        name = waiting.pop()
+        if name in after and name not in found:
+            found.add(name)
+            waiting += after[name]
+    return found
 
 
 def table_runs(experiment: Experiment, path: Path) -> dict[int, list[str]]:

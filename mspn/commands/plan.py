@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     from mspn.cluster.plan import make_plan
     from mspn.errors import UserError
-    from mspn.experiment.experiment import load_experiment
+    from mspn.experiment.load import load_experiment
 
     for option in ("image_deviation", "seed_deviation"):
         if (getattr(args, option) or 0) < 0:

@@ -39,6 +39,7 @@ class Augmentation:
     rotate_probability: float
     rotation: float  # uniform in -rotation .. rotation
     flip_probability: float
+    shift: float = 0.0  # where nothing is extended: the centre moves by up to this share of the box's sides
 
 
 # The probability that a standard normal number is below 0.5, as the released code draws the upper half.
@@ -62,11 +63,12 @@ AUGMENTATIONS = {
     "paper-divided": replace(
         _RELEASED, half_body_above=8, upper_probability=0.5, scale=(0.7 / 1.25, 1.35 / 1.25)
     ),
-    # Around the tested crop, for trainings too short to learn more: turned and scaled a little, mirrored.
+    # Around the tested crop, for trainings too short to learn more: moved as a detector's boxes are, turned
+    # and scaled a little, mirrored.
     "mild": Augmentation(
         enlarge=TEST_ENLARGEMENT, extend=(0.0, 0.0), half_body_above=99, half_body_probability=0.0,
         upper_probability=0.5, half_body_extend=(0.0, 0.0), scale=(0.8, 1.25),
-        rotate_probability=0.5, rotation=20.0, flip_probability=0.5,
+        rotate_probability=0.5, rotation=20.0, flip_probability=0.5, shift=0.15,
     ),
     # The released code's MPII: ``Persons.boxes`` is already the square that it crops.
     "mpii": Augmentation(
@@ -142,7 +144,8 @@ def augmented_crops(
     base = np.where(half[:, None], half_boxes, boxes)
     sizes = fit_aspect(base[:, 2:] * np.where(half[:, None], part, whole), input_size)
     low, high = recipe.scale
-    return np.concatenate([box_centres(base), sizes * (low + (high - low) * draws[:, 4:5])], axis=1)
+    centres = box_centres(base) + (2 * draws[:, :2] - 1) * recipe.shift * base[:, 2:]
+    return np.concatenate([centres, sizes * (low + (high - low) * draws[:, 4:5])], axis=1)
 
 
 def augment(

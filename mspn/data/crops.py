@@ -78,7 +78,7 @@ def _span(
     half = fit_aspect(boxes[:, 2:] * factor, input_size) * augmentation.scale[1] / 2
     # Turned by t, a rectangle of half sides (a, b) reaches a cos t + b sin t: most at tan t = b / a.
     worst = np.minimum(np.arctan2(half[:, ::-1], half), np.radians(augmentation.rotation))
-    extent = half * np.cos(worst) + half[:, ::-1] * np.sin(worst)
+    extent = half * np.cos(worst) + half[:, ::-1] * np.sin(worst) + augmentation.shift * boxes[:, 2:]
     return np.concatenate([centres - extent, centres + extent], axis=1)
 
 
