@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from mspn.commands.cli import main
+from mspn.data import mat, mpii
 from mspn.data.load import load_split
 from mspn.data.mpii import read_mpii
 from mspn.errors import UserError
@@ -233,7 +234,9 @@ def test_every_point_of_the_release_comes_back(tmp_path_factory, people):
         ]
         written.append(person(points))
     write_release(root, [("a.png", True, written)])
-    found = read_mpii(root, "train").joints
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mpii, "load_mat", mat.read_here)  # a process for each example would take long
+        found = read_mpii(root, "train").joints
     assert len(found) == len(people)
     for row, joints in zip(found, people, strict=True):
         for k in range(16):
@@ -243,6 +246,48 @@ def test_every_point_of_the_release_comes_back(tmp_path_factory, people):
             x, y, v = joints[k]
             np.testing.assert_allclose(row[k, :2], [x - 1, y - 1], rtol=1e-6, atol=1e-4)
             assert row[k, 2] == (1 if str(v) == "0" else 2)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    """A release's folder and what its file holds."""
+    root = tmp_path_factory.mktemp("release")
+    write_release(root, [("a.png", True, [person([point(6, is_visible=1), point(7)]), person([point(1)])])])
+    return root, mat.read_here(root / "mpii_human_pose_v1_u12_1.mat")
+
+
+def places(value, path=()):
+    """Every key and index on the way to every value of a tree."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in inside:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_release_that_lacks_fields_is_read_or_refused(release, data):
+    root, whole = release
+    changed = json.loads(json.dumps(whole))
+    for _ in range(data.draw(st.integers(1, 3))):
+        *way, last = data.draw(st.sampled_from(sorted(places(changed), key=str)))
+        inner = changed
+        for key in way:
+            inner = inner[key]
+        other = data.draw(st.sampled_from([None, [], "", "../x", -1, 1e300, math.nan, {}, [[]], {"x": [1]}]))
+        if other is None:
+            del inner[last]
+        else:
+            inner[last] = other
+        if not changed:
+            break
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mpii, "load_mat", lambda path: changed)
+        try:
+            persons = read_mpii(root, "train")
+        except UserError:
+            return
+    assert np.isfinite(persons.boxes).all() and np.isfinite(persons.joints).all()
 
 
 def test_load_split_and_counts(tmp_path, capsys):

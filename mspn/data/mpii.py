@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mspn.data.coco import numbers, require_pictures
+from mspn.data.mat import field, items, load_mat
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons, Picture
 from mspn.data.skeletons import MPII
@@ -29,6 +30,7 @@ CROP_FACTOR = 1.25
 CENTRE_SHIFT = 15  # times the scale, downwards
 HEAD_FACTOR = 0.6  # PCKh's head size, of the head box's diagonal
 _JOINTS = len(MPII.joints)
+_MOST = 1e9  # pixels; what is above is no coordinate
 
 
 @dataclass
@@ -149,10 +151,10 @@ def _add_official_truth(persons: list[Annotated], truth: Path, path: Path, notes
     """Joints and head boxes as ``gt_valid.mat`` has them: what the official PCKh is scored against."""
     value = load_mat(truth)
     try:
-        missing = np.asarray(value["jnt_missing"]).reshape(_JOINTS, -1)
+        missing = np.asarray(value["jnt_missing"], float).reshape(_JOINTS, -1)
         points = np.asarray(value["pos_gt_src"], float).reshape(_JOINTS, 2, -1)
         heads = np.asarray(value["headboxes_src"], float).reshape(2, 2, -1)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{truth}: not the ground truth of MPII's validation split: {error}") from None
     if not len(persons) == missing.shape[1] == points.shape[2] == heads.shape[2]:
         raise UserError(
@@ -172,19 +174,6 @@ def _add_official_truth(persons: list[Annotated], truth: Path, path: Path, notes
             [np.where(labelled[:, None], there, 0), 2.0 * labelled[:, None]], axis=1
         )
         person.head = heads[:, :, row].ravel().tolist()
-
-
-def load_mat(path: Path) -> dict[str, Any]:
-    """A Matlab v5 file, structs as objects, single ones not in arrays; UserError where it is not one."""
-    from scipy.io import loadmat
-
-    try:
-        value: dict[str, Any] = loadmat(path, struct_as_record=False, squeeze_me=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except Exception as error:  # scipy raises many kinds on a damaged file
-        raise UserError(f"{path}: not a readable Matlab v5 file: {error}; fetch it anew") from None
-    return value
 
 
 def release_file(root: Path) -> Path | None:
@@ -214,21 +203,17 @@ def _image_list(root: Path, split: str) -> set[str] | None:
     )
 
 
-def _items(value: Any) -> list[Any]:
-    """The entries of a struct array, which comes back as nothing, one struct, or an array of them."""
-    if value is None or isinstance(value, str):
-        return []
-    return list(value.ravel()) if isinstance(value, np.ndarray) else [value]
-
-
 def release_images(path: Path) -> Iterator[tuple[int, str, bool, list[Any]]]:
     """(index, file name, whether of the training part, structs of persons) for each image of the ``.mat``."""
     release = load_mat(path).get("RELEASE")
-    images, train = _items(getattr(release, "annolist", None)), _items(getattr(release, "img_train", None))
+    images, train = items(field(release, "annolist")), items(field(release, "img_train"))
     if not images or len(images) != len(train):
         raise UserError(f"{path}: no RELEASE.annolist and img_train of one length; fetch it anew")
     for index, (image, flag) in enumerate(zip(images, train, strict=True)):
-        yield index, str(image.image.name), bool(flag), _items(getattr(image, "annorect", None))
+        name = field(image, "image", "name")
+        if not isinstance(name, str) or Path(name).name != name or flag not in (0, 1):
+            raise UserError(f"{path}: image {index}: no file name, or an img_train other than 0 and 1")
+        yield index, name, bool(flag), items(field(image, "annorect"))
 
 
 def _read_mat(path: Path, names: set[str] | None, notes: Notes) -> list[Annotated]:
@@ -238,23 +223,21 @@ def _read_mat(path: Path, names: set[str] | None, notes: Notes) -> list[Annotate
             continue
         for number, person in enumerate(people):
             place = f"{path}: {name}, person {number}"
-            points = _items(getattr(getattr(person, "annopoints", None), "point", None))
-            centre = _items(getattr(person, "objpos", None))
+            points = items(field(person, "annopoints", "point"))
+            centre = items(field(person, "objpos"))
             if not points or not centre:
                 notes.add("persons left out: no labelled joint or no centre", f"{name}, person {number}")
                 continue
-            scale = _number(getattr(person, "scale", None), 0.0, f"{place}: scale")
             head = [
-                _number(getattr(person, key, None), np.nan, f"{place}: {key}")
-                for key in ("x1", "y1", "x2", "y2")
+                _number(field(person, key), np.nan, f"{place}: {key}") for key in ("x1", "y1", "x2", "y2")
             ]
             persons.append(
                 Annotated(
                     id=1000 * index + number,
                     image=name,
                     image_id=index,
-                    centre=[_number(getattr(centre[0], key), None, f"{place}: objpos") for key in ("x", "y")],
-                    scale=scale,
+                    centre=[_number(field(centre[0], key), None, f"{place}: objpos") for key in ("x", "y")],
+                    scale=_number(field(person, "scale"), 0.0, f"{place}: scale"),
                     joints=_joints(points, place),
                     head=None if np.isnan(head).any() else head,
                 )
@@ -265,22 +248,22 @@ def _read_mat(path: Path, names: set[str] | None, notes: Notes) -> list[Annotate
 def _joints(points: list[Any], place: str) -> np.ndarray:
     joints = np.zeros((_JOINTS, 3))
     for point in points:
-        joint = int(_number(point.id, None, f"{place}: joint id"))
+        joint = int(_number(field(point, "id"), None, f"{place}: joint id"))
         if not 0 <= joint < _JOINTS or joints[joint, 2]:
             raise UserError(f"{place}: joint id {joint}: not of 0 to {_JOINTS - 1}, or there twice")
-        x, y = (_number(getattr(point, key), None, f"{place}: joint {joint}") for key in ("x", "y"))
-        visible = _number(getattr(point, "is_visible", None), 1.0, f"{place}: joint {joint}: is_visible")
+        x, y = (_number(field(point, key), None, f"{place}: joint {joint}") for key in ("x", "y"))
+        visible = _number(field(point, "is_visible"), 1.0, f"{place}: joint {joint}: is_visible")
         joints[joint] = x, y, 2 if visible else 1
     return joints
 
 
 def _number(value: Any, empty: float | None, what: str) -> float:
     """A number that may be stored as one, as text, or as nothing (then ``empty``; None refuses)."""
-    text = "" if value is None or (isinstance(value, np.ndarray) and not value.size) else str(value).strip()
+    text = "" if value is None or value == [] else str(value).strip()
     try:
         number = float(text) if text else empty
     except ValueError:
         number = None
-    if number is None or (text and not np.isfinite(number)):
-        raise UserError(f"{what}: {text!r} is not a number")
+    if number is None or (text and not abs(number) < _MOST):
+        raise UserError(f"{what}: {text!r} is not a number, or one beyond {_MOST:.0e}")
     return number

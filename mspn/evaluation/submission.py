@@ -16,13 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from mspn.data.mpii import (
-    CENTRE_SHIFT,
-    CROP_FACTOR,
-    SCALE_PX,
-    load_mat,
-    picture_size,
-)
+from mspn.data.mat import field, items, load_mat
+from mspn.data.mpii import CENTRE_SHIFT, CROP_FACTOR, SCALE_PX, picture_size
 from mspn.data.persons import Persons, Picture
 from mspn.data.skeletons import COCO, MPII
 from mspn.errors import UserError
@@ -125,22 +120,26 @@ class MpiiTest:
 def read_mpii_test(path: Path, images: Path) -> MpiiTest:
     """The test part of the official ``.mat``; UserError where it has none or a picture is missing."""
     release = load_mat(path).get("RELEASE")
-    try:
-        annolist, train, single = release.annolist, release.img_train, release.single_person  # type: ignore[union-attr]
-    except AttributeError:
-        raise UserError(f"{path}: no RELEASE with annolist, img_train and single_person") from None
+    columns = [items(field(release, key)) for key in ("annolist", "img_train", "single_person")]
+    if not columns[0] or len({len(column) for column in columns}) != 1:
+        raise UserError(f"{path}: no RELEASE with annolist, img_train and single_person of one length")
     names: list[str] = []
     people: list[list[dict[str, Any]]] = []
     asked = []
-    for image, is_train, numbers in zip(annolist, train, single, strict=True):
+    for index, (image, is_train, numbers) in enumerate(zip(*columns, strict=True)):
         if is_train:
             continue
-        rects = [_given(rect) for rect in np.atleast_1d(getattr(image, "annorect", []))]
-        for number in np.atleast_1d(numbers).astype(int).ravel().tolist():
-            rect = rects[number - 1]  # Matlab counts from 1
+        place, name = f"{path}: image {index}", field(image, "image", "name")
+        if not isinstance(name, str) or Path(name).name != name:
+            raise UserError(f"{place}: no file name")
+        rects = [_given(rect, place) for rect in items(field(image, "annorect"))]
+        for number in items(numbers):
+            if number not in range(1, len(rects) + 1):  # Matlab counts from 1
+                raise UserError(f"{place}: single_person {number!r}: it has {len(rects)} persons")
+            rect = rects[int(number) - 1]
             if rect["scale"] is not None and rect["objpos"] is not None:
-                asked.append((len(names), number - 1, rect))
-        names.append(str(image.image.name))
+                asked.append((len(names), int(number) - 1, rect))
+        names.append(name)
         people.append(rects)
     if not asked:
         raise UserError(f"{path}: no test image with a single person; fetch the official release anew")
@@ -155,12 +154,13 @@ def read_mpii_test(path: Path, images: Path) -> MpiiTest:
     return MpiiTest(names, people, persons)
 
 
-def _given(rect: Any) -> dict[str, Any]:
-    scale, place = getattr(rect, "scale", None), getattr(rect, "objpos", None)
-    return {
-        "scale": float(scale) if scale is not None and np.size(scale) else None,
-        "objpos": (float(place.x), float(place.y)) if place is not None and hasattr(place, "x") else None,
-    }
+def _given(rect: Any, place: str) -> dict[str, Any]:
+    read = field(rect, "scale"), field(rect, "objpos", "x"), field(rect, "objpos", "y")
+    scale, x, y = (None if value == [] else value for value in read)
+    for value in (scale, x, y):
+        if value is not None and not (isinstance(value, int | float) and np.isfinite(value)):
+            raise UserError(f"{place}: scale or objpos: {value!r} is not a number")
+    return {"scale": scale, "objpos": None if x is None or y is None else (x, y)}
 
 
 def check_mpii(test: MpiiTest, joints: Mapping[int, np.ndarray]) -> list[str]:
@@ -236,11 +236,11 @@ def _structs(rows: list[dict[str, Any]], fields: tuple[str, ...] = ()) -> np.nda
 
 
 def _read_back(path: Path, test: MpiiTest, joints: Mapping[int, np.ndarray]) -> None:
-    pred = np.atleast_1d(load_mat(path)["pred"])
-    if [str(entry.image.name) for entry in pred] != test.names:
+    pred = items(load_mat(path)["pred"])
+    if [field(entry, "image", "name") for entry in pred] != test.names:
         raise UserError(f"{MPII_FILE}: reads back with other images than the release; nothing was written")
     for person, expected in joints.items():
-        rect = np.atleast_1d(pred[person // 1000].annorect)[person % 1000]
-        read = np.array([[point.x - 1, point.y - 1] for point in rect.annopoints.point])
+        rect = items(pred[person // 1000]["annorect"])[person % 1000]
+        read = np.array([[point["x"] - 1, point["y"] - 1] for point in rect["annopoints"]["point"]])
         if not np.allclose(read, expected[:, :2], atol=1e-9, rtol=0):
             raise UserError(f"{MPII_FILE}: person {person} reads back changed; nothing was written")
