@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from mspn.errors import UserError
-from mspn.evaluation.metrics import bootstrap, coco, mpii
+from mspn.evaluation.metrics import bootstrap, coco
+from mspn.evaluation.metrics.distances import Distances
 from mspn.evaluation.metrics.matches import load_matches, save_matches
 from mspn.evaluation.metrics.resampling import interval, resamples
 from tests.coco_cases import dataset, predictions
@@ -109,7 +110,7 @@ def test_matches_survive_their_file(tmp_path):
     rng = np.random.default_rng(3)
     data = dataset(rng, images=10)
     matches = bootstrap.pack(coco.evaluate(coco_of(data), predictions(rng, data)))
-    distances = mpii.Distances(np.arange(2), np.array([0, 1], np.int32), rng.random((2, 16)))
+    distances = Distances(np.arange(2), np.array([0, 1], np.int32), rng.random((2, 16)))
     save_matches(tmp_path / "m.npz", {"paper": matches, "shift-1": matches, "other": distances})
     loaded = load_matches(tmp_path / "m.npz")
     assert list(loaded) == ["paper", "shift-1", "other"]
@@ -131,7 +132,7 @@ def test_interval_is_the_percentiles_without_nan():
 
 def test_the_report_can_use_it_without_torch_and_pycocotools():
     code = (
-        "import sys; from mspn.evaluation.metrics import bootstrap, mpii; "
+        "import sys; from mspn.evaluation.metrics import bootstrap, mpii, pck; "
         "from mspn.evaluation import protocols; "
         "assert not {'torch', 'pycocotools'} & set(sys.modules)"
     )

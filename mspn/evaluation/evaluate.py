@@ -44,7 +44,7 @@ class Scored:
     image_ids: np.ndarray  # (D,)
     joints: np.ndarray  # (D, K, 3) x, y in picture pixels, score
     scores: np.ndarray  # (D,)
-    matches: Any  # bootstrap.Matches or mpii.Distances
+    matches: Any  # bootstrap.Matches or distances.Distances
     figures: dict[str, float]  # percent; NaN where no person counts
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mspn.errors import UserError
 from mspn.evaluation.metrics.bootstrap import Matches
-from mspn.evaluation.metrics.mpii import Distances
+from mspn.evaluation.metrics.distances import Distances
 from mspn.files import atomic
 
 
@@ -23,7 +23,7 @@ def save_matches(path: Path, by_protocol: Mapping[str, Matches | Distances]) -> 
 
 
 def load_matches(path: Path) -> dict[str, Any]:
-    """Read what `save_matches` wrote: `Matches`, or MPII's `Distances`, by protocol."""
+    """Read what `save_matches` wrote: `Matches` or `Distances`, by protocol."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
