@@ -13,8 +13,9 @@ from scipy.io import savemat
 
 from mspn.commands.cli import main
 from mspn.data import lsp
-from mspn.data.lsp import LSP, import_lsp, read_joints
+from mspn.data.lsp import import_lsp, read_joints
 from mspn.data.notes import Notes
+from mspn.data.skeletons import LSP
 from mspn.errors import UserError
 from mspn.files import read_json
 from tests.data_cases import write_picture

@@ -23,7 +23,8 @@ def run(args: argparse.Namespace) -> int:
     """Import and say what was done."""
     import json
 
-    from mspn.data.lsp import LSP, import_lsp
+    from mspn.data.lsp import import_lsp
+    from mspn.data.skeletons import LSP
 
     report = import_lsp(args.folder, args.out)
     if args.json:

@@ -17,25 +17,9 @@ from mspn.data.coco import PERSON
 from mspn.data.mat import load_mat
 from mspn.data.mpii import picture_size
 from mspn.data.notes import Notes
-from mspn.data.skeletons import Skeleton
+from mspn.data.skeletons import LSP
 from mspn.errors import UserError
 from mspn.files import read_json, sha256, write_json
-
-LSP = Skeleton(
-    name="lsp",
-    joints=(
-        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist",
-        "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top",
-    ),
-    mirror_pairs=((0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)),
-    limbs=(
-        (0, 1), (1, 2), (5, 4), (4, 3), (2, 3), (2, 8), (3, 9), (8, 12), (9, 12), (6, 7), (7, 8),
-        (11, 10), (10, 9), (12, 13),
-    ),
-    upper_body=tuple(range(6, 14)),
-    # COCO's for the joints that COCO has; neck and head top as CrowdPose's evaluation has them.
-    sigmas=(0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062, 0.079, 0.079),
-)  # fmt: skip
 
 # The persons of each split, by number from 1. A release ends with the second or the third.
 SPLITS = {"train": range(1, 8001), "val": range(8001, 9001), "test": range(9001, 10001)}

@@ -1,15 +1,26 @@
-"""The two joint sets, COCO's 17 and MPII's 16: names, mirror pairs, limbs, body halves and OKS constants."""
+"""Joint sets as arrays have them, indices in place of names; `mspn.experiment.joint_sets` reads their files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from mspn.errors import UserError
+from mspn.experiment.joint_sets import JointSet, checked, load_joint_set, mirror
+
+
+@dataclass(frozen=True)
+class Pck:
+    """A joint is right within ``share`` times the distance of the person's joints ``ends``."""
+
+    name: str
+    ends: tuple[int, int]
+    share: float
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A joint set. ``limbs`` and ``mirror_pairs`` hold 0-based joint indices."""
+    """A joint set. ``limbs``, ``mirror_pairs`` and ``upper_body`` hold 0-based joint indices."""
 
     name: str
     joints: tuple[str, ...]
@@ -18,6 +29,7 @@ class Skeleton:
     upper_body: tuple[int, ...]
     # COCO's per-joint falloff constants (k in the OKS formula is 2 sigma); None where OKS is not defined.
     sigmas: tuple[float, ...] | None
+    pck: tuple[Pck, ...] = ()
 
     @property
     def mirrored(self) -> np.ndarray:
@@ -33,49 +45,32 @@ class Skeleton:
         return tuple(k for k in range(len(self.joints)) if k not in self.upper_body)
 
 
-COCO = Skeleton(
-    name="coco",
-    joints=(
-        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-        "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
-        "right_knee", "left_ankle", "right_ankle",
-    ),
-    mirror_pairs=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
-    # The skeleton of COCO's person category, 0-based.
-    limbs=(
-        (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
-        (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
-    ),
-    # Joints 0 to 12, as the released code has it: the hips count as upper body.
-    upper_body=tuple(range(13)),
-    # pycocotools' Params.kpt_oks_sigmas.
-    sigmas=(
-        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087,
-        0.087, 0.089, 0.089,
-    ),
-)  # fmt: skip
-
-MPII = Skeleton(
-    name="mpii",
-    joints=(
-        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax",
-        "upper_neck", "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder",
-        "left_elbow", "left_wrist",
-    ),
-    mirror_pairs=((0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)),
-    limbs=(
-        (0, 1), (1, 2), (2, 6), (6, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (10, 11), (11, 12),
-        (12, 7), (7, 13), (13, 14), (14, 15),
-    ),
-    upper_body=tuple(range(7, 16)),
-    sigmas=None,
-)  # fmt: skip
-
-SKELETONS = {skeleton.name: skeleton for skeleton in (COCO, MPII)}
+def skeleton(reference: str) -> Skeleton:
+    """The joint set of that name, or of that file; UserError as `load_joint_set`."""
+    return _skeleton(load_joint_set(reference))
 
 
-def skeleton(name: str) -> Skeleton:
-    """The joint set of that name; UserError lists those there are."""
-    if name not in SKELETONS:
-        raise UserError(f"unknown joint set {name!r}; there are: {', '.join(SKELETONS)}")
-    return SKELETONS[name]
+def skeleton_of_weights(header: Mapping[str, Any]) -> Skeleton:
+    """The joint set that a weight file's header names, or holds where it is not one of this program's."""
+    if "joints" in header:
+        return _skeleton(checked(header["joints"], "the weight file's header, joints"))
+    return skeleton(header["joint_set"])
+
+
+def _skeleton(found: JointSet) -> Skeleton:
+    at = {joint: k for k, joint in enumerate(found.joints)}
+    pairs = {tuple(sorted((k, at[other]))) for joint, k in at.items() if (other := mirror(joint))}
+    return Skeleton(
+        name=found.name,
+        joints=found.joints,
+        mirror_pairs=tuple((a, b) for a, b in sorted(pairs)),
+        limbs=tuple((at[a], at[b]) for a, b in found.limbs),
+        upper_body=tuple(sorted(at[joint] for joint in found.upper_body)),
+        sigmas=None if found.sigmas is None else tuple(found.sigmas[joint] for joint in found.joints),
+        pck=tuple(
+            Pck(name, (at[one.ends[0]], at[one.ends[1]]), one.share) for name, one in found.pck.items()
+        ),
+    )
+
+
+COCO, MPII, LSP = skeleton("coco"), skeleton("mpii"), skeleton("lsp")

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mspn.data.skeletons import SKELETONS
+from mspn.data.skeletons import COCO, MPII
 from mspn.errors import UserError
 from mspn.networks.mspn import mspn
 from mspn.networks.resnet import RESNETS
@@ -243,7 +243,7 @@ def _infer(
     down = [name for name, (bottleneck, have) in RESNETS.items() if bottleneck and have == counts]
     head = "res_conv2.conv.weight" if layout == "released" else "conv_layers.1.conv.weight"
     joints = [tensor.shape[0] for name, tensor in source.items() if name.endswith(head)]
-    sets = [name for name, skeleton in SKELETONS.items() if joints and len(skeleton.joints) == joints[-1]]
+    sets = [known.name for known in (COCO, MPII) if joints and len(known.joints) == joints[-1]]
     if not stages or not down or not sets:
         raise UserError(
             f"{place}: {layout} layout, stages {sorted(stages)}, blocks {counts}, joints {set(joints)}"
