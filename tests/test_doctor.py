@@ -88,14 +88,16 @@ def test_a_missing_picture(site):
     assert "2.jpg" in the_problem(preflight.check_data(experiment(site)))
 
 
-def test_a_public_split_that_is_not_whole(site):
-    for place in ("coco/train", "coco/annotations/person_keypoints_train.json"):
-        (site / place).rename(site / place.replace("train", "train2017"))
+def test_a_split_that_is_not_whole_by_the_counts_that_the_scale_states(site):
     path = site / "tiny.yaml"
-    path.write_text(path.read_text().replace("train: train,", "train: train2017,"))
+    path.write_text(path.read_text().replace("train: train,", "train: train, counts: {train: [118287, 2]},"))
     check = preflight.check_data(experiment(site))
     assert "coco train: 2 pictures, not 118287" in the_problem(check)
     assert check.failed
+    path.write_text(path.read_text().replace("118287, 2]", "null, 7]"))
+    check = preflight.check_data(experiment(site))
+    assert "coco train: 2 persons, not 7" in the_problem(check)
+    assert not check.failed
 
 
 def test_ground_truth_that_does_not_score_one(site):

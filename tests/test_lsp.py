@@ -20,7 +20,7 @@ from mspn.errors import UserError
 from mspn.files import read_json
 from tests.data_cases import write_picture
 
-REAL = Path(os.environ.get("MSPN_LSP") or Path(__file__).parents[2] / "shared/data/lsp")
+REAL = Path(os.environ.get("MSPN_LSPET") or Path(__file__).parents[2] / "shared/data/lsp")
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_every_joint_is_kept_dropped_or_named_and_boxes_hold_the_joints(joints, 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no LSP Extended at {REAL}: set MSPN_LSP")
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no LSP Extended at {REAL}: set MSPN_LSPET")
 def test_the_published_files(tmp_path):
     splits = import_lsp(REAL, tmp_path)["splits"]
     assert [splits[split]["persons"] for split in ("train", "val")] == [8000, 1000]

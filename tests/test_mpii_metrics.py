@@ -6,6 +6,7 @@ import pytest
 from mspn.data.skeletons import MPII
 from mspn.errors import UserError
 from mspn.evaluation.metrics import mpii
+from mspn.evaluation.metrics.distances import replicates
 
 
 def persons(count=1):
@@ -93,7 +94,7 @@ def test_a_replicate_is_the_figures_of_the_drawn_persons():
     rows = np.repeat(np.arange(20), weights[distances.image])
     expected = mpii.figures(mpii.pack(truth[rows], heads[rows], images[rows], joints[rows]))
     assert mpii.figures(distances, weights).tolist() == expected.tolist()
-    assert mpii.replicates(distances, 0, 30).shape == (30, len(mpii.FIGURES))
+    assert replicates(mpii.PCKH, distances, 0, 30).shape == (30, len(mpii.FIGURES))
 
 
 def test_the_truth_scores_100_and_missing_head_sizes_are_refused():

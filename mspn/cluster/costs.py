@@ -7,14 +7,15 @@ three forward passes (forward, and backward to inputs and to weights).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
-from mspn.experiment.config import CocoData, MpiiData, SynthData
+from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import DATA, SUPERVISIONS, Run
+from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.experiment.networks import network_spec
 from mspn.files import read_json
 
@@ -29,10 +30,8 @@ PEAKS = {
 SHARE = 0.2  # of the peak that these networks reach in training: an assumption
 BACKWARD = 3  # forward passes that a training step costs
 FLIP = 2  # forward passes that a box costs in the flip test
-# Persons of the training splits (COCO with a labelled joint, MPII's usual split), for the crop stores' size;
-# boxes that a COCO detector keeps and MPII's validation persons. The external set is taken to be like COCO.
-PERSONS = {"coco": 149_813, "external": 149_813, "mpii": 22_246}
-BOXES = {"coco": 100_000, "mpii": 2_958}
+# Boxes that a detector keeps of COCO's pictures, and of a picture of any other data set.
+COCO_BOXES = 100_000
 BOXES_AN_IMAGE = 20  # of synthetic data
 # Bytes of a stored crop: it reaches beyond the input for the augmentation, but is no finer than its picture.
 # Measured on 86 real COCO persons: 0.48 MB for 256x192, 0.50 MB for 384x288.
@@ -170,8 +169,10 @@ def training_flops(size: Size) -> float:
 
 def boxes(experiment: Experiment, run: Run) -> int:
     """Boxes that an evaluation predicts on, about."""
-    data = experiment.scale.datasets[DATA[run.data][0]]  # type: ignore[index]
-    return data.val_images * BOXES_AN_IMAGE if isinstance(data, SynthData) else BOXES[run.joint_set]
+    data = experiment.scale.datasets[run.datasets[0]]
+    if isinstance(data, SynthData):
+        return data.val_images * BOXES_AN_IMAGE
+    return COCO_BOXES if run.joint_set == "coco" else persons(experiment, run.datasets[0], "val")
 
 
 def crop_stores(experiment: Experiment) -> dict[tuple[str, tuple[int, int]], int]:
@@ -179,26 +180,46 @@ def crop_stores(experiment: Experiment) -> dict[tuple[str, tuple[int, int]], int
     if experiment.scale.crops == "exact":
         return {}
     return {
-        (name, experiment.input_size(run)): persons(experiment, name)
+        (name, experiment.input_size(run)): persons(experiment, name, "train")
         for run in experiment.trained
-        for name in DATA[run.data]
+        for name in run.datasets
     }
 
 
-def persons(experiment: Experiment, dataset: str) -> int:
-    """Persons of a training split, about: of a synthetic one two an image."""
-    data = experiment.scale.datasets[dataset]  # type: ignore[index]
-    return 2 * data.train_images if isinstance(data, SynthData) else PERSONS[dataset]
+def persons(experiment: Experiment, dataset: str, split: Literal["train", "val"]) -> int:
+    """Persons of a split, about: of a synthetic one two an image, else what the scale or its files say.
+
+    As many as COCO's training split has where neither does: the data set is not there yet.
+    """
+    data = experiment.scale.datasets[dataset]
+    if isinstance(data, SynthData):
+        return 2 * (data.train_images if split == "train" else data.val_images)
+    stated = data.counts.get(split, (None, None))[1]
+    files = [path for path in experiment.annotation_files(dataset, split) if path.suffix == ".json"]
+    if stated is not None or not files or not all(path.is_file() for path in files):
+        return 149_813 if stated is None else stated
+    return sum(_annotated(path, path.stat().st_mtime_ns) for path in files)
+
+
+@lru_cache
+def _annotated(path: Path, changed_ns: int) -> int:
+    value = read_json(path, "annotation file")
+    return len(value["annotations"] if isinstance(value, dict) else value)
 
 
 def disk_bytes(experiment: Experiment, sizes: dict[str, Size]) -> dict[str, float]:
     """Bytes that a scale takes on disk, about, by kind."""
-    used = {name: experiment.scale.datasets[name] for run in experiment.trained for name in DATA[run.data]}  # type: ignore[index]
+    used = {name: experiment.scale.datasets[name] for run in experiment.trained for name in run.datasets}
     weights = {run.run: 4.0 * sizes[run.run].parameters for run in experiment.trained}
     trained = [weights[run.run] for run, _ in experiment.trainings().values()]
     stores = crop_stores(experiment)
     return {
-        "data sets": sum(DATA_BYTES[n] for n, d in used.items() if isinstance(d, CocoData | MpiiData)),
+        # Of the public ones: the scale states their counts, or is the paper's with its external data.
+        "data sets": sum(
+            DATA_BYTES.get(name, 0)
+            for name, data in used.items()
+            if not isinstance(data, SynthData) and (data.counts or name == "external")
+        ),
         "crop stores": sum(
             number * min(size[0] * size[1] * STORED_A_PIXEL, STORED_MOST)
             for (_, size), number in stores.items()

@@ -25,7 +25,7 @@ from mspn.errors import UserError
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.identity import code_hash
-from mspn.experiment.load import load_experiment
+from mspn.experiment.load import left_out, load_experiment
 from mspn.files import read_json
 
 LOCK = Path("requirements.lock")
@@ -287,6 +287,7 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True) -> list
         first.wrong(str(error), "mend the file that it names")
         return [first, check_versions()]
     first.facts.append(f"{len(experiment.grid)} runs, {len(experiment.trainings())} trainings")
+    first.facts += [f"without run {run.run}: no data set {run.data} here" for run in left_out(experiment)]
     rest: list[Callable[[], Check]] = [
         check_versions,
         lambda: preflight.check_data(experiment),

@@ -26,7 +26,7 @@ from mspn.cluster.effects import detectable
 from mspn.errors import UserError
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import DATA, Run
+from mspn.experiment.grid import Run
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ def count_jobs(experiment: Experiment) -> dict[str, int]:
     """The graph's jobs by rule, from nothing to the report."""
     scale, runs = experiment.scale, list(experiment.grid.values())
     jobs = Counter(all=1, report=1, latency=1, flops=1)
-    used = {name for run in runs for name in DATA[run.data]}
-    jobs["synth"] = sum(isinstance(scale.datasets[name], SynthData) for name in used)  # type: ignore[index]
+    used = {name for run in runs for name in run.datasets}
+    jobs["synth"] = sum(isinstance(scale.datasets[name], SynthData) for name in used)
     jobs["crops"] = len(crop_stores(experiment))
-    jobs["detect"] = len({(DATA[r.data][0], d) for r in runs for d in experiment.detectors(r)})
+    jobs["detect"] = len({(r.datasets[0], d) for r in runs for d in experiment.detectors(r)})
     jobs["trunk"] = sum(len(steps) for _, _, steps in experiment.trunks().values())
     jobs["train"] = len(experiment.trainings())
     jobs["evaluate"] = len(experiment.evaluations())

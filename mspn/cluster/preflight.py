@@ -6,22 +6,14 @@ from typing import Any, Literal
 from mspn.cluster.findings import Check
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
-from mspn.experiment.config import CocoData, Data, DetectionFile, SynthData
+from mspn.experiment.config import Data, DetectionFile, SynthData, joint_set_of
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import DATA, SUPERVISIONS
+from mspn.experiment.grid import SUPERVISIONS
 from mspn.experiment.networks import network_spec
 from mspn.files import sha256
 from mspn.networks.build import construct
 
 Split = Literal["train", "val"]
-# (pictures, persons) of the public splits; persons are those with a labelled joint that are not crowd. COCO
-# 2017 and MPII's JSON conversion as published code that prints its counts has them (such as HRNet's).
-EXPECTED = {
-    "train2017": (118_287, 149_813),
-    "val2017": (5_000, 6_352),
-    "mpii train": (None, 22_246),
-    "mpii valid": (None, 2_958),
-}
 BOX_AP_TOLERANCE = 0.1  # percent: a detection file is measured, not simulated
 WHERE = {
     "coco": "download train2017, val2017 and annotations_trainval2017 from https://cocodataset.org",
@@ -34,8 +26,8 @@ WHERE = {
 
 def used_splits(experiment: Experiment) -> list[tuple[str, Split]]:
     """The splits that the scale's runs read, each once: training sets, and the first one's validation set."""
-    names = {name: None for run in experiment.grid.values() for name in DATA[run.data]}
-    evaluated = {DATA[run.data][0] for run in experiment.grid.values()}
+    names = {name: None for run in experiment.grid.values() for name in run.datasets}
+    evaluated = {run.datasets[0] for run in experiment.grid.values()}
     splits: list[tuple[str, Split]] = []
     for name in names:
         splits.append((name, "train"))
@@ -45,18 +37,19 @@ def used_splits(experiment: Experiment) -> list[tuple[str, Split]]:
 
 
 def _data(experiment: Experiment, name: str) -> Data:
-    return experiment.scale.datasets[name]  # type: ignore[index]
+    return experiment.scale.datasets[name]
 
 
-def _expected(data: Data, split: Split) -> tuple[int | None, int] | None:
-    if isinstance(data, SynthData):
-        return None
-    name = data.train if split == "train" else data.val
-    return EXPECTED.get(str(name) if isinstance(data, CocoData) else f"mpii {name}")
+def _where(experiment: Experiment, name: str) -> str:
+    """Where a data set is to be had; of one's own, where it is expected."""
+    own = f"put its annotations/ and pictures into {experiment.data_folder(name)}, or mend datasets.{name}"
+    return WHERE.get(name, own) if joint_set_of(_data(experiment, name)) in ("coco", "mpii") else own
 
 
 def check_data(experiment: Experiment) -> Check:
-    """Every split is there, whole and of the known size; every picture that its annotations name exists."""
+    """Every split is there, of the size that the scale states; every picture that its annotations name
+    exists.
+    """
     from mspn.data.load import load_split
 
     check = Check("data sets")
@@ -68,18 +61,18 @@ def check_data(experiment: Experiment) -> Check:
         try:
             persons = load_split(data, experiment.data_folder(name), split)
         except UserError as error:
-            check.wrong(f"{name} {split}: {error}", WHERE[name])
+            check.wrong(f"{name} {split}: {error}", _where(experiment, name))
             continue
         check.facts.append(f"{name} {split}: {len(persons.pictures)} pictures, {len(persons)} persons")
-        pictures, count = _expected(data, split) or (None, None)
+        pictures, count = data.counts.get(split, (None, None))
         if pictures is not None and len(persons.pictures) != pictures:
             check.wrong(
                 f"{name} {split}: {len(persons.pictures)} pictures, not {pictures}",
-                f"not the whole split: {WHERE[name]}",
+                f"not the whole split: {_where(experiment, name)}",
             )
         elif count is not None and abs(len(persons) - count) > 1:  # image 366379 is left out by intent
             check.warn(
-                f"{name} {split}: {len(persons)} persons; published code counts {count}",
+                f"{name} {split}: {len(persons)} persons, not {count}",
                 "see mspn check-data for what was left out and why",
             )
     return check
@@ -106,17 +99,19 @@ def check_truth(experiment: Experiment) -> Check:
                 )
             else:
                 truth = coco.index(load_annotations(data, root, "val"))
-                coco.check_truth_scores_one(truth, persons.image_ids, persons.joints, persons.name)
+                coco.check_truth_scores_one(
+                    truth, persons.image_ids, persons.joints, persons.name, persons.skeleton
+                )
             check.facts.append(f"{name}: 1.0")
         except UserError as error:
-            check.wrong(f"{name}: {error}", f"annotations are damaged or edited: {WHERE[name]}")
+            check.wrong(f"{name}: {error}", f"annotations are damaged or edited: {_where(experiment, name)}")
     return check
 
 
 def check_detections(experiment: Experiment) -> Check:
     """Every detection file is there and measures the box AP that the scale expects of it."""
     check = Check("detections")
-    used = {(DATA[run.data][0], d) for run in experiment.grid.values() for d in experiment.detectors(run)}
+    used = {(run.datasets[0], d) for run in experiment.grid.values() for d in experiment.detectors(run)}
     for dataset, name in sorted(used):
         detector = experiment.scale.detectors[name]
         if isinstance(detector, DetectionFile):

@@ -13,7 +13,7 @@ HELP = "make the crop store that training reads"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to make, and how."""
     parser.add_argument("--scale", default="demo", help="the scale (default: %(default)s)")
-    parser.add_argument("--dataset", required=True, choices=("coco", "external", "mpii"))
+    parser.add_argument("--dataset", required=True, help="a data set of the scale")
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument(
         "--run", dest="run_name", metavar="RUN", help="a run of the grid, for its input size at this scale"
@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--input: {error}") from None
     settings = experiment.scale.crops
     if args.dataset not in experiment.scale.datasets:
-        raise UserError(f"scale {args.scale}: no data set {args.dataset}")
+        there = ", ".join(experiment.scale.datasets)
+        raise UserError(f"scale {args.scale}: no data set {args.dataset}; there are: {there}")
     if settings == "exact":
         raise UserError(f"scale {args.scale}: crops: exact: it trains from the pictures, without a store")
     folder = experiment.crop_store(args.dataset, size)

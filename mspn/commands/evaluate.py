@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         batch=args.batch,
         workers=args.workers,
     )
-    rows = [row for row in read_json(folder / "metrics.json")["rows"] if row["protocol"] == MAIN]
+    metrics = read_json(folder / "metrics.json")
+    rows = [row for row in metrics["rows"] if row["protocol"] == MAIN]
     if args.json:
         print(json.dumps({"folder": str(folder), "rows": rows}))
         return 0
@@ -56,4 +57,9 @@ def run(args: argparse.Namespace) -> int:
             " " * 5 + "-" if row[key] is None else f"{row[key]:6.1f}" for key in ("value", "low", "high")
         ]
         print(f"  {row['metric']:10s} {figure[0]}  [{figure[1]}, {figure[2]}]")
+    for name, counts in metrics["address"]["pck"].items():
+        if counts["without_length"]:
+            print(
+                f"{name}: {counts['without_length']} of {counts['persons']} persons lack the length"
+            )
     return 0

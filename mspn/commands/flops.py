@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="write flops.csv, flops.json and ledger.csv there"
     )
     parser.add_argument("--grid", type=Path, help="another grid")
+    parser.add_argument("--scale", help="a scale, for the joints of data sets that only it knows")
     parser.add_argument(
         "--figures", type=Path, help="the paper's figures (default: reports/paper/figures.tsv)"
     )
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print, write."""
     import json
+    import sys
     from dataclasses import asdict
     from importlib.metadata import version
 
@@ -40,11 +42,17 @@ def run(args: argparse.Namespace) -> int:
 
     from mspn.errors import UserError
     from mspn.experiment.grid import GRID, load_grid
+    from mspn.experiment.load import load_experiment
     from mspn.experiment.paper import FIGURES, printed_gflops
     from mspn.files import write_json, write_text
     from mspn.networks.flops import compare
 
     grid = load_grid(args.grid or GRID)
+    own = load_experiment(args.scale, args.grid or GRID).grid if args.scale else {}
+    grid = {name: run if run.joint_set else own.get(name, run) for name, run in grid.items()}
+    for name in [name for name, run in grid.items() if not run.joint_set]:
+        print(f"mspn: run {name} left out: the joints of {grid[name].data} stand in a scale", file=sys.stderr)
+        del grid[name]
     unknown = [name for name in args.runs if name not in grid]
     if unknown:
         raise UserError(f"unknown run {', '.join(unknown)}; there are: {', '.join(grid)}")

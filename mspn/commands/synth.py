@@ -36,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--statistics", type=Path, metavar="DIR", help="only describe this data set")
     parser.add_argument(
         "--dataset",
-        choices=("coco", "external", "mpii"),
         help="which of the scale's data sets; default: coco",
     )
     own = parser.add_argument_group("with --out")

@@ -1,4 +1,4 @@
-"""COCO's keypoint annotations, 2014 with minival and 2017, as Persons.
+"""Keypoint annotations in COCO's layout, its own of 2014 with minival and 2017 or others', as Persons.
 
 A split is a name such as ``train2017``: ``annotations/person_keypoints_{name}.json`` and the pictures'
 folder. Splits combine with + and -: COCO 2014's training split is ``train2014+val2014-minival2014``. A split
@@ -15,7 +15,7 @@ import numpy as np
 
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons, Picture
-from mspn.data.skeletons import COCO
+from mspn.data.skeletons import COCO, Skeleton
 from mspn.errors import UserError
 from mspn.files import read_json
 
@@ -97,21 +97,23 @@ def _select(value: dict[str, Any], ids: set[int], keep: bool) -> dict[str, Any]:
     }
 
 
-def read_coco(root: Path, split: str, check_pictures: bool = True) -> Persons:
+def read_coco(root: Path, split: str, check_pictures: bool = True, skeleton: Skeleton = COCO) -> Persons:
     """The split's persons: category 1, not crowd, with at least one labelled joint (protocol "Data").
 
-    Left out, with a count in the log: image 366379, and persons whose box has no area. UserError names the
-    entry: a picture missing (unless ``check_pictures`` is False), an id twice, an unknown image, a list of
-    the wrong length, a number that is none.
+    Left out, with a count in the log: COCO's image 366379, and persons whose box has no area. UserError names
+    the entry: a picture missing (unless ``check_pictures`` is False), an id twice, an unknown image, a list
+    of the wrong length, a number that is none; or the joints, where the file's category has others.
     """
     root = Path(root)
     value = read_annotations(root, split)
     place = f"{root}, {split}"
+    _check_category(value["categories"], skeleton, place)
     notes = Notes(place)
-    pictures = _read_pictures(root, split, value["images"], place, notes)
+    left_out = LEFT_OUT_IMAGES if skeleton.name == "coco" else set()
+    pictures = _read_pictures(root, split, value["images"], left_out, place, notes)
     if check_pictures:
         require_pictures(list(pictures.values()), place)
-    kept = _keep(value["annotations"], pictures, place, notes)
+    kept = _keep(value["annotations"], pictures, skeleton, left_out, place, notes)
     notes.log()
     if not kept:
         raise UserError(
@@ -121,7 +123,7 @@ def read_coco(root: Path, split: str, check_pictures: bool = True) -> Persons:
     joints *= joints[:, :, 2:] > 0
     return Persons(
         name=place,
-        skeleton=COCO,
+        skeleton=skeleton,
         pictures=pictures,
         ids=np.array([a["id"] for a in kept], np.int64),
         image_ids=np.array([a["image_id"] for a in kept], np.int64),
@@ -133,8 +135,22 @@ def read_coco(root: Path, split: str, check_pictures: bool = True) -> Persons:
     )
 
 
+def _check_category(categories: list[Any], skeleton: Skeleton, place: str) -> None:
+    """Refuse a file whose persons have other joints; one that does not say which has those expected."""
+    persons = [one for one in categories if isinstance(one, dict) and one.get("id") == PERSON]
+    if not persons:
+        raise UserError(f"{place}: no category of id {PERSON}, which the persons must have")
+    named = persons[0].get("keypoints")
+    if named is not None and named != list(skeleton.joints):
+        said = ", ".join(map(str, named)) if isinstance(named, list) else repr(named)
+        raise UserError(
+            f"{place}: categories: its keypoints are {said}; joint set {skeleton.name} has "
+            f"{', '.join(skeleton.joints)}: name the right one as the data set's joints"
+        )
+
+
 def _read_pictures(
-    root: Path, split: str, images: list[dict[str, Any]], place: str, notes: Notes
+    root: Path, split: str, images: list[dict[str, Any]], left_out: set[int], place: str, notes: Notes
 ) -> dict[int, Picture]:
     pictures: dict[int, Picture] = {}
     for image in images:
@@ -147,7 +163,7 @@ def _read_pictures(
             raise UserError(f"{place}: image id {key} is there twice; ids must be unique")
         if width <= 0 or height <= 0:
             raise UserError(f"{place}: image {key}: {width} x {height} pixels")
-        if key in LEFT_OUT_IMAGES:
+        if key in left_out:
             notes.add("images left out, as the released code means to", key)
             continue
         year = re.match(r"COCO_(\w+?)_\d", name)  # 2014's names tell the folder, whatever the split's name
@@ -166,7 +182,12 @@ def require_pictures(pictures: list[Picture], place: str) -> None:
 
 
 def _keep(
-    annotations: list[dict[str, Any]], pictures: dict[int, Picture], place: str, notes: Notes
+    annotations: list[dict[str, Any]],
+    pictures: dict[int, Picture],
+    skeleton: Skeleton,
+    left_out: set[int],
+    place: str,
+    notes: Notes,
 ) -> list[dict[str, Any]]:
     """The annotations of persons to train and test on, each checked."""
     kept, seen = [], set()
@@ -180,7 +201,7 @@ def _keep(
         if key in seen:
             raise UserError(f"{place}: annotation id {key} is there twice; ids must be unique")
         seen.add(key)
-        if image in LEFT_OUT_IMAGES or category != PERSON:
+        if image in left_out or category != PERSON:
             continue
         if annotation.get("iscrowd", 0):
             notes.add("crowds not used, as the protocol has it", f"annotation {key}")
@@ -188,7 +209,7 @@ def _keep(
         if image not in pictures:
             raise UserError(f"{place}: annotation {key}: unknown image {image}")
         what = f"{place}: annotation {key}"
-        joints = numbers(annotation.get("keypoints"), 3 * len(COCO.joints), f"{what}: keypoints")
+        joints = numbers(annotation.get("keypoints"), 3 * len(skeleton.joints), f"{what}: keypoints")
         box = numbers(annotation.get("bbox"), 4, f"{what}: bbox")
         if any(v not in (0, 1, 2) for v in joints[2::3]):
             raise UserError(f"{place}: annotation {key}: keypoints: visibility is 0, 1 or 2")

@@ -9,10 +9,11 @@ from mspn.data.coco import read_annotations, read_coco
 from mspn.data.detectors import read_detections
 from mspn.data.mpii import read_mpii
 from mspn.data.persons import Persons, Picture
+from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
-from mspn.experiment.config import Data, MpiiData, SynthData
+from mspn.experiment.config import Data, MpiiData, SynthData, joint_set_of
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import DATA, Run
+from mspn.experiment.grid import Run
 
 if TYPE_CHECKING:
     from mspn.data.store import CropStore
@@ -40,8 +41,10 @@ def load_split(data: Data, root: Path, split: Split, check_pictures: bool = True
 
     Raises UserError that names the file and the entry; see the readers for what is left out.
     """
-    read = read_mpii if is_mpii(data) else read_coco
-    return read(Path(root), split_name(data, split), check_pictures)
+    name = split_name(data, split)
+    if is_mpii(data):
+        return read_mpii(Path(root), name, check_pictures)
+    return read_coco(Path(root), name, check_pictures, skeleton(joint_set_of(data)))
 
 
 def load_annotations(data: Data, root: Path, split: Split) -> dict[str, Any]:
@@ -94,8 +97,8 @@ def load_training(
 
     size, settings = experiment.input_size(run), "exact" if exact else experiment.scale.crops
     parts, stores = [], []
-    for name in DATA[run.data]:
-        data = experiment.scale.datasets[name]  # type: ignore[index]
+    for name in run.datasets:
+        data = experiment.scale.datasets[name]
         pictures = settings == "exact"
         parts.append(load_split(data, experiment.data_folder(name), "train", check_pictures=pictures))
         if settings != "exact":

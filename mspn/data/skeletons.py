@@ -1,4 +1,4 @@
-"""Joint sets as arrays have them, indices in place of names; `mspn.experiment.joint_sets` reads their files."""
+"""Joint sets as arrays have them, indices in place of names; ``experiment.joint_sets`` reads their files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

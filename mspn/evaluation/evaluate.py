@@ -6,7 +6,7 @@ results), ``matches.npz`` (what bootstraps need, by protocol), ``analysis.json``
 """
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +20,19 @@ from mspn.errors import UserError
 from mspn.evaluation.decode import decode, merge, to_picture
 from mspn.evaluation.extremes import write_sheet
 from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble, stage_maps
-from mspn.evaluation.metrics import analysis, bootstrap, coco, mpii
+from mspn.evaluation.metrics import analysis, coco, mpii
 from mspn.evaluation.metrics.matches import save_matches
-from mspn.evaluation.metrics.resampling import interval
-from mspn.evaluation.nms import oks_nms
-from mspn.evaluation.protocols import FILTER_KERNELS, Protocol, protocols_for
+from mspn.evaluation.protocols import Protocol, filter_kernel, protocols_for
+from mspn.evaluation.scoring import BOOTSTRAP_SEED, figure_rows, matches_of, score_coco, score_mpii
 from mspn.experiment import provenance
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import DATA, SUPERVISIONS, Run
+from mspn.experiment.grid import SUPERVISIONS, Run
+from mspn.experiment.joint_sets import load_joint_set
 from mspn.files import atomic, sha256, write_json
 from mspn.training.hardware import describe_device
 from mspn.training.targets import make_targets
 
-# One seed for all evaluations: figures of the same images are then paired replicate by replicate.
-BOOTSTRAP_SEED = 0
 MAIN = "paper"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A run's persons under one protocol, and what they score."""
-
-    image_ids: np.ndarray  # (D,)
-    joints: np.ndarray  # (D, K, 3) x, y in picture pixels, score
-    scores: np.ndarray  # (D,)
-    matches: Any  # bootstrap.Matches or distances.Distances
-    figures: dict[str, float]  # percent; NaN where no person counts
 
 
 def evaluate(
@@ -63,14 +50,14 @@ def evaluate(
     Raises UserError where weights, data or boxes are missing or do not belong together.
     """
     started = time.monotonic()
-    if detector not in (experiment.scale.detectors if run.joint_set == "coco" else experiment.detectors(run)):
+    if detector not in (experiment.detectors(run) if run.joint_set == "mpii" else experiment.scale.detectors):
         raise UserError(
             f"run {run.run!r} has no detector {detector!r} at scale {experiment.scale.name}; "
             f"the grid asks for {', '.join(experiment.detectors(run))}"
         )
     ensemble = load_run(experiment, run, seed, device)
-    dataset = DATA[run.data][0]
-    data, root = experiment.scale.datasets[dataset], experiment.data_folder(dataset)  # type: ignore[index]
+    dataset = run.datasets[0]
+    data, root = experiment.scale.datasets[dataset], experiment.data_folder(dataset)
     truth = load_split(data, root, "val")
     boxes_file = experiment.boxes_file(dataset, detector)
     if run.joint_set == "mpii":
@@ -79,30 +66,35 @@ def evaluate(
     else:
         boxes = load_detections(boxes_file, truth)
         annotations = coco.index(load_annotations(data, root, "val"))
-        coco.check_truth_scores_one(annotations, truth.image_ids, truth.joints, truth.name)
+        coco.check_truth_scores_one(annotations, truth.image_ids, truth.joints, truth.name, truth.skeleton)
 
     protocols = protocols_for(run.joint_set)
     joints = joints_by_way(ensemble, boxes, list(protocols.values()), batch=batch, workers=workers)
     scored = {
-        name: _score_coco(annotations, boxes, joints[joints_of(protocol)], protocol)
+        name: score_coco(annotations, truth, boxes, joints[joints_of(protocol)], protocol)
         if annotations is not None
-        else _score_mpii(truth, joints[joints_of(protocol)])
+        else score_mpii(truth, joints[joints_of(protocol)])
         for name, protocol in protocols.items()
     }
     folder = experiment.evaluation_folder(run, seed, detector)
     (folder / "metrics.json").unlink(missing_ok=True)  # what it speaks of is about to change
-    rows = _rows(scored, experiment.scale.bootstrap)
+    rows = figure_rows(scored, experiment.scale.bootstrap)
     main = scored[MAIN]
     verdicts = analysis.judge(truth, main.image_ids, main.joints, main.scores)
     results = coco.results(main.image_ids, main.joints, main.scores)
     write_json(folder / "predictions.json", results, indent=None)
-    save_matches(folder / "matches.npz", {name: s.matches for name, s in scored.items()})
+    save_matches(folder / "matches.npz", matches_of(scored))
     write_json(folder / "analysis.json", analysis.summary(truth, verdicts, len(main.scores)))
     write_sheet(folder / "sheet.jpg", truth, main.joints, verdicts)
     if not run.members:
         _write_stages(folder / "stages.npz", ensemble, run, truth)
     address = _address(experiment, run, seed, detector, ensemble, truth, boxes, boxes_file)
     address["protocols"] = {name: asdict(protocol) for name, protocol in protocols.items()}
+    address["pck"] = {
+        part.measure.mean: {"persons": len(truth), "without_length": part.distances.without_length}
+        for part in main.pck
+        if main.matches is not None
+    }
     address["seconds"] = round(time.monotonic() - started, 2)
     write_json(folder / "metrics.json", {"address": address, "rows": rows})
     return folder
@@ -119,7 +111,7 @@ def load_run(experiment: Experiment, run: Run, seed: int, device: torch.device) 
     for path, member, header in zip(paths, members, ensemble.headers, strict=True):
         wanted = {
             "training_id": experiment.training_id(member, seed),
-            "joint_set": member.joint_set,
+            "joint_set": load_joint_set(member.joint_set).name,
             "input_size": list(experiment.input_size(member)),
             "seed": seed,
             "step": experiment.recipe(member).iterations,
@@ -150,7 +142,7 @@ def joints_by_way(
     Heat maps of COCO's detections would fill tens of gigabytes: each batch is decoded in every way at once.
     """
     ways = list(dict.fromkeys(joints_of(protocol) for protocol in protocols))
-    kernel = FILTER_KERNELS[ensemble.skeleton.name]
+    kernel = filter_kernel(ensemble.skeleton.name)
     parts: dict[tuple[bool, int, bool, str], list[np.ndarray]] = {way: [] for way in ways}
     order = ensemble.skeleton.mirrored
     for images, matrices, _ in evaluation_batches(
@@ -163,50 +155,6 @@ def joints_by_way(
             joints = decode(merged, kernel if filtered else 0, offset)  # type: ignore[arg-type]
             parts[flip, shift, filtered, offset].append(to_picture(joints, matrices).cpu().numpy())
     return {way: np.concatenate(arrays) for way, arrays in parts.items()}
-
-
-def _score_coco(annotations: Any, boxes: Persons, joints: np.ndarray, protocol: Protocol) -> Scored:
-    scores = joints[..., 2].mean(axis=1)
-    if protocol.box_score:
-        scores = scores * boxes.scores
-    images = boxes.image_ids
-    if protocol.nms:
-        areas = boxes.boxes[:, 2].astype(float) * boxes.boxes[:, 3]
-        sigmas = np.array(boxes.skeleton.sigmas)
-        keep = oks_nms(images, joints, scores, areas, sigmas)
-        images, joints, scores = images[keep], joints[keep], scores[keep]
-    results = coco.results(images, joints, scores)
-    evaluation = coco.evaluate(annotations, results)
-    matches = bootstrap.pack(evaluation)
-    own = bootstrap.figures(matches)
-    if own.tolist() != list(evaluation.stats):
-        raise RuntimeError("the packed matches do not give pycocotools' figures; the package has changed")
-    figures = {
-        name: 100 * float(value) if value >= 0 else float("nan")
-        for name, value in zip(coco.FIGURES, evaluation.stats, strict=True)
-    }
-    return Scored(images, joints, scores, matches, figures)
-
-
-def _score_mpii(truth: Persons, joints: np.ndarray) -> Scored:
-    scores = joints[..., 2].mean(axis=1)
-    distances = mpii.pack(truth.joints, truth.head_sizes, truth.image_ids, joints)
-    figures = dict(zip(mpii.FIGURES, (100 * mpii.figures(distances)).tolist(), strict=True))
-    return Scored(truth.image_ids, joints, scores, distances, figures)
-
-
-def _rows(scored: dict[str, Scored], count: int) -> list[dict[str, Any]]:
-    rows = []
-    for name, one in scored.items():
-        module = bootstrap if isinstance(one.matches, bootstrap.Matches) else mpii
-        samples = 100 * module.replicates(one.matches, BOOTSTRAP_SEED, count)
-        for (metric, value), column in zip(one.figures.items(), samples.T, strict=True):
-            low, high = interval(column)
-            numbers = {"value": value, "low": low, "high": high}
-            # JSON has no NaN: a figure of nobody is null.
-            tidy = {key: None if np.isnan(number) else number for key, number in numbers.items()}
-            rows.append({"protocol": name, "metric": metric, **tidy})
-    return rows
 
 
 def _address(
@@ -225,7 +173,7 @@ def _address(
         for header in ensemble.headers
     ]
     single = members[0] if len(members) == 1 else None
-    dataset = DATA[run.data][0]
+    dataset = run.datasets[0]
     return {
         "run": run.run,
         "seed": seed,
@@ -236,7 +184,7 @@ def _address(
         "identity": single["identity"] if single else [member["identity"] for member in members],
         "members": members,
         "input_size": list(ensemble.input_size),
-        "filter_kernel": FILTER_KERNELS[ensemble.skeleton.name],
+        "filter_kernel": filter_kernel(ensemble.skeleton.name),
         "data": {
             "dataset": dataset,
             **experiment.data_identity(dataset, "val"),

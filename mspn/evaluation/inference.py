@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mspn.data.batches import normalise
-from mspn.data.skeletons import Skeleton, skeleton
+from mspn.data.skeletons import Skeleton, skeleton_of_weights
 from mspn.errors import UserError
 from mspn.networks.weights import load_network
 
@@ -25,7 +25,7 @@ class Ensemble:
     @property
     def skeleton(self) -> Skeleton:
         """The joint set that all of them predict."""
-        return skeleton(self.headers[0]["joint_set"])
+        return skeleton_of_weights(self.headers[0])
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -39,10 +39,10 @@ def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
     loaded = [load_network(path) for path in paths]
     first = loaded[0][1]
     for path, (_, header) in zip(paths, loaded, strict=True):
-        for key in ("joint_set", "input_size"):
-            if header[key] != first[key]:
+        for key in ("joint_set", "joints", "input_size"):
+            if header.get(key) != first.get(key):
                 raise UserError(
-                    f"{path}: {key} {header[key]}, {paths[0]} has {first[key]}; "
+                    f"{path}: {key} {header.get(key)}, {paths[0]} has {first.get(key)}; "
                     "an ensemble needs networks of equal geometry"
                 )
     return Ensemble([network.to(device) for network, _ in loaded], [header for _, header in loaded], device)

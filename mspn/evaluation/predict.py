@@ -19,7 +19,7 @@ from mspn.evaluation import draw
 from mspn.evaluation.decode import decode, merge, to_picture
 from mspn.evaluation.inference import Ensemble, heat_maps
 from mspn.evaluation.metrics.coco import PERSON
-from mspn.evaluation.protocols import FILTER_KERNELS, protocol
+from mspn.evaluation.protocols import filter_kernel, protocol
 from mspn.files import atomic, read_json, write_json
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -136,7 +136,7 @@ def predict_image(ensemble: Ensemble, image: np.ndarray, boxes: np.ndarray, batc
     size = ensemble.input_size
     matrices = crop_matrices(test_crops(boxes[:, :4], size), size)
     paper = protocol("paper")
-    kernel = FILTER_KERNELS[ensemble.skeleton.name]
+    kernel = filter_kernel(ensemble.skeleton.name)
     parts = [np.zeros((0, len(ensemble.skeleton.joints), 3))]
     for chunk in _chunks(matrices, batch):
         crops = np.stack([cv2.warpAffine(image, matrix, size[::-1]) for matrix in chunk])

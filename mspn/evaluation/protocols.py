@@ -9,9 +9,6 @@ from typing import Literal
 
 from mspn.errors import UserError
 
-# Size of the Gaussian filter on the heat maps (the released code's test configurations).
-FILTER_KERNELS = {"coco": 5, "mpii": 9}
-
 
 @dataclass(frozen=True)
 class Protocol:
@@ -61,6 +58,11 @@ _STEPS: dict[str, dict[bool | int | str, str]] = {
     "nms": {True: "OKS-NMS", False: "no OKS-NMS"},
     "box_score": {True: "box score in the person's score", False: "no box score"},
 }
+
+
+def filter_kernel(joint_set: str) -> int:
+    """Size of the Gaussian filter on the heat maps (the released code's test configurations)."""
+    return 9 if joint_set == "mpii" else 5
 
 
 def protocol(name: str) -> Protocol:

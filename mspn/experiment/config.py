@@ -30,13 +30,22 @@ class SynthData(_Strict):
     val_images: int = Field(ge=0)
 
 
+# Pictures and persons of a split, where they are known beforehand; None where they are not.
+Counts = dict[Literal["train", "val"], tuple[int | None, int | None]]
+
+
 class CocoData(_Strict):
-    """Data in COCO's layout: ``annotations/person_keypoints_{split}.json`` and a folder per split."""
+    """Data in COCO's layout: ``annotations/person_keypoints_{split}.json`` and a folder per split.
+
+    ``joints``: the name of a joint set, or its file (see ``joint_sets``).
+    """
 
     kind: Literal["coco"]
     root: Path
     train: str = "train2017"
     val: str | None = None
+    joints: str = "coco"
+    counts: Counts = {}
 
 
 class MpiiData(_Strict):
@@ -46,9 +55,18 @@ class MpiiData(_Strict):
     root: Path
     train: str = "train"
     val: str = "valid"
+    counts: Counts = {}
 
 
 Data = Annotated[SynthData | CocoData | MpiiData, Field(discriminator="kind")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
+
+
+def joint_set_of(data: Data) -> str:
+    """The joint set of a data set: a name, or the path of a file."""
+    return (
+        data.joints if isinstance(data, CocoData) else data.layout if isinstance(data, SynthData) else "mpii"
+    )
 
 
 class TrueBoxes(_Strict):
@@ -157,20 +175,21 @@ class Scale(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
-    datasets: dict[Literal["coco", "external", "mpii"], Data]
+    datasets: dict[Name, Data]
     detectors: dict[str, Detector]
     evaluate_on: list[str] | None = None
     stand_in: dict[str, str] = {}  # a detector of the grid -> the one whose boxes are taken in its place
+    stand_in_data: dict[Name, Name] = {}  # a data set of the grid -> the one that is taken in its place
     width: float = Field(gt=0, le=1)
     inputs: dict[str, tuple[int, int]]
     pretrained: Path | None = None
-    recipes: dict[Literal["coco", "mpii"], Recipe]
+    recipes: dict[Name, Recipe]  # by joint set
     tuned: dict[str, Changes] = {}  # of a family, or of a network, which comes before its family's
     budgets: list[Annotated[float, Field(gt=0, lt=1)]] = []  # shares of the iterations, runs of their own
     search: Search | None = None
     crops: Store | Literal["exact"] = Store()
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1)
-    runs: list[str] | None = None
+    runs: list[str] | None = None  # without: every row of the grid on data sets that the scale has
     bootstrap: int = Field(ge=1)
 
     @field_validator("inputs", mode="before")

@@ -19,9 +19,11 @@ from mspn.experiment.config import (
     Scale,
     Store,
     SynthData,
+    joint_set_of,
 )
-from mspn.experiment.grid import DATA, SUPERVISIONS, Run
+from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.experiment.identity import REVISIONS, content_hash, digest
+from mspn.experiment.joint_sets import load_joint_set
 from mspn.experiment.networks import family, network_spec
 
 
@@ -71,7 +73,7 @@ class Experiment:
 
     def recipe(self, run: Run) -> Recipe:
         """The recipe that the run is trained by: its data's, with what family, network and run change."""
-        base, tuned = self.scale.recipes[run.joint_set], self.scale.tuned
+        base, tuned = self.scale.recipes[load_joint_set(run.joint_set).name], self.scale.tuned
         changes: dict[str, Any] = {}
         for key in (family(run.network), run.network):
             changes |= tuned[key].model_dump(exclude_none=True) if key in tuned else {}
@@ -84,7 +86,7 @@ class Experiment:
 
     def data_identity(self, dataset: str, split: Literal["train", "val"]) -> dict[str, Any]:
         """What decides the content of a data set's split: its annotations, or what makes synthetic ones."""
-        data = self.scale.datasets[dataset]  # type: ignore[index]
+        data = self.scale.datasets[dataset]
         if isinstance(data, SynthData):
             numbers = data.model_dump(mode="json", exclude={"train_images", "val_images"})
             images = data.train_images if split == "train" else data.val_images
@@ -105,7 +107,8 @@ class Experiment:
 
     def augmentation(self, dataset: str) -> str:
         """The augmentation of the recipe that trains on a data set: its crop store serves just that."""
-        return self.scale.recipes["mpii" if dataset == "mpii" else "coco"].augmentation
+        joints = load_joint_set(joint_set_of(self.scale.datasets[dataset]))
+        return self.scale.recipes[joints.name].augmentation
 
     def boxes_identity(self, dataset: str, detector: str) -> dict[str, Any]:
         """What decides a detector's boxes on the data set's validation split."""
@@ -129,10 +132,10 @@ class Experiment:
         return {
             "network": {"constructor": constructor, "keywords": keywords, "width": self.scale.width},
             "input": list(self.input_size(run)),
-            "joints": run.joint_set,
+            "joints": load_joint_set(run.joint_set).identity,
             "supervision": {"scales": scales, "kernels_earlier": earlier, "kernels_last": last},
             "recipe": self.recipe(run).model_dump(mode="json", exclude_defaults=True),
-            "data": [self.data_identity(name, "train") for name in DATA[run.data]],
+            "data": [self.data_identity(name, "train") for name in run.datasets],
             "crops": self.scale.crops if self.scale.crops == "exact" else self.scale.crops.model_dump(),
             "pretrained": None if pretrained is None else content_hash(pretrained),
             "seed": seed,
@@ -188,7 +191,7 @@ class Experiment:
     def evaluation_identity(self, run: Run, seed: int, detector: str) -> dict[str, Any]:
         """What decides an evaluation's figures."""
         members = [self.run(name) for name in run.members] or [run]
-        dataset = DATA[run.data][0]
+        dataset = run.datasets[0]
         boxes = None if run.joint_set == "mpii" else digest(self.boxes_identity(dataset, detector))
         return {
             "trainings": [self.training_id(member, seed) for member in members],
@@ -243,7 +246,7 @@ class Experiment:
 
     def annotation_files(self, dataset: str, split: Literal["train", "val"]) -> list[Path]:
         """The annotation files that a split of a real data set is read from."""
-        data = self.scale.datasets[dataset]  # type: ignore[index]
+        data = self.scale.datasets[dataset]
         name = data.train if split == "train" else data.val  # type: ignore[union-attr]
         if isinstance(data, CocoData):
             folder = data.root / "annotations"
@@ -265,7 +268,7 @@ class Experiment:
 
     def data_folder(self, dataset: str) -> Path:
         """Where a data set lies: its root, or for a synthetic one the place it is made at."""
-        data = self.scale.datasets[dataset]  # type: ignore[index]
+        data = self.scale.datasets[dataset]
         return self.results / "data" / dataset if isinstance(data, SynthData) else data.root
 
     def boxes_file(self, dataset: str, detector: str) -> Path:

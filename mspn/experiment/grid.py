@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mspn.errors import UserError
 from mspn.experiment.config import CONFIG, parse_size
+from mspn.experiment.joint_sets import shipped
 from mspn.experiment.networks import network_spec
 
 GRID = CONFIG / "grid.tsv"
 GRID_COLUMNS = ("run", "network", "input", "supervision", "data", "detectors", "members")
-DATA = {"coco": ("coco",), "coco+external": ("coco", "external"), "mpii": ("mpii",)}
 
 # Kernel sizes of the target's blur, coarsest scale first (paper, section 3.3
 # and Table 5; the sizes are the released code's).
@@ -32,7 +32,8 @@ class Run:
     """A row of the grid. ``network`` is empty for an ensemble, whose ``members`` are runs.
 
     A scale that searches or has partial budgets makes variants of rows: ``row`` is then the row's name and
-    ``changes`` what differs in the recipe.
+    ``changes`` what differs in the recipe. ``joint_set`` is the data sets' at the scale, a name or a file; of
+    the grid alone that of the data set's name where there is one, else empty.
     """
 
     run: str
@@ -44,11 +45,12 @@ class Run:
     members: tuple[str, ...]
     row: str = ""
     changes: tuple[tuple[str, Any], ...] = ()
+    joint_set: str = ""
 
     @property
-    def joint_set(self) -> Literal["coco", "mpii"]:
-        """Which joints the run predicts: COCO's 17 or MPII's 16."""
-        return "mpii" if self.data == "mpii" else "coco"
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets that the run trains on; it is evaluated on the first one's validation split."""
+        return tuple(self.data.split("+"))
 
 
 def load_grid(path: Path = GRID) -> dict[str, Run]:
@@ -65,7 +67,7 @@ def load_grid(path: Path = GRID) -> dict[str, Run]:
                 raise UserError(
                     f"{path}: run {run.run!r}: member {member!r} is not a trained run of the grid"
                 )
-            if grid[member].input != run.input or grid[member].joint_set != run.joint_set:
+            if grid[member].input != run.input or grid[member].datasets[0] != run.datasets[0]:
                 raise UserError(f"{path}: run {run.run!r}: member {member!r} has another geometry")
     return grid
 
@@ -94,8 +96,11 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _parse_row(row: dict[str, str], place: str) -> Run:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", row["run"]):
         raise UserError(f"{place}, column run: {row['run']!r} must be lower-case letters, digits and '-'")
-    if row["data"] not in DATA:
-        raise UserError(f"{place}, column data: {row['data']!r}; allowed: {', '.join(DATA)}")
+    datasets = row["data"].split("+")
+    if not all(re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) for name in datasets):
+        raise UserError(f"{place}, column data: {row['data']!r}: names of data sets with '+' between them")
+    if len(set(datasets)) < len(datasets):
+        raise UserError(f"{place}, column data: {row['data']!r}: a data set is there twice")
     if bool(row["network"]) == bool(row["members"]):
         raise UserError(f"{place}: give either a network or, for an ensemble, members")
     if row["network"]:
@@ -122,4 +127,5 @@ def _parse_row(row: dict[str, str], place: str) -> Run:
         row["data"],
         lists["detectors"],
         lists["members"],
+        joint_set=datasets[0] if datasets[0] in shipped() else "",
     )

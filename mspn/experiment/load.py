@@ -1,13 +1,15 @@
 """From a scale's name to its experiment: the grid's runs, what searches and budgets add, all checked."""
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mspn.errors import UserError
-from mspn.experiment.config import load_scale, scale_path
+from mspn.experiment.config import CocoData, Scale, joint_set_of, load_scale, scale_path
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import DATA, GRID, Run, load_grid
+from mspn.experiment.grid import GRID, Run, load_grid
+from mspn.experiment.joint_sets import load_joint_set
 from mspn.experiment.networks import NETWORKS, family
 
 
@@ -20,6 +22,10 @@ def load_experiment(scale: str, grid: Path = GRID) -> Experiment:
         if unknown:
             raise UserError(f"scale {config.name}: runs: unknown {unknown}; the grid has: {', '.join(runs)}")
         runs = {name: run for name, run in runs.items() if name in config.runs}
+    else:
+        runs = {name: run for name, run in runs.items() if not _elsewhere(config, run)}
+    _check_data(config, {name for run in runs.values() for name in run.datasets})
+    runs = {name: _with_data(config, run) for name, run in runs.items()}
     known = {run.network for run in runs.values() if run.network} | set(NETWORKS)
     unknown = [name for name in config.tuned if name not in known | {family(network) for network in known}]
     if unknown:
@@ -36,6 +42,71 @@ def scale_name(scale: str) -> str:
     path = scale_path(scale)
     own = scale_path(path.stem)
     return path.stem if path.resolve() == own.resolve() else scale
+
+
+def left_out(experiment: Experiment, grid: Path = GRID) -> list[Run]:
+    """The grid's rows that a scale does not run, though it names no runs: those on data that it has not."""
+    scale = experiment.scale
+    return [] if scale.runs is not None else [r for r in load_grid(grid).values() if _elsewhere(scale, r)]
+
+
+def _elsewhere(scale: Scale, run: Run) -> bool:
+    """Whether a row is on other data sets than the scale's; a name that is nearly one of them is refused."""
+    known = {*scale.datasets, *scale.stand_in_data}
+    unknown = [name for name in run.datasets if name not in known]
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, 1)
+        if near:
+            raise UserError(
+                f"scale {scale.name}: run {run.run!r}: no data set {name!r}; did you mean {near[0]}?"
+            )
+    return bool(unknown)
+
+
+def _check_data(scale: Scale, used: set[str]) -> None:
+    """Refuse joint sets that cannot be read or scored, two files of one name, recipes of none, and stand-ins
+    for data sets that no run uses.
+    """
+    references: dict[str, str] = {}
+    for dataset, data in scale.datasets.items():
+        place, reference = f"scale {scale.name}: datasets.{dataset}", joint_set_of(data)
+        try:
+            found = load_joint_set(reference)
+        except UserError as error:
+            raise UserError(f"{place}: joints: {error}") from None
+        if found.without_sigma and isinstance(data, CocoData):
+            lacking = ", ".join(found.without_sigma)
+            raise UserError(f"{place}: joints: {reference} has no sigmas: none for {lacking}; OKS needs them")
+        if references.setdefault(found.name, reference) != reference:
+            raise UserError(f"{place}: joints: {reference} and {references[found.name]} have one name")
+    unknown = [name for name in scale.recipes if name not in references]
+    if unknown:
+        raise UserError(
+            f"scale {scale.name}: recipes: {', '.join(unknown)}: no data set has such joints; they have: "
+            f"{', '.join(references)}"
+        )
+    for old, new in scale.stand_in_data.items():
+        if old not in used or new not in scale.datasets:
+            raise UserError(
+                f"scale {scale.name}: stand_in_data: {old}: {new}: the runs use {', '.join(sorted(used))}, "
+                f"the scale has {', '.join(scale.datasets)}"
+            )
+
+
+def _with_data(scale: Scale, run: Run) -> Run:
+    """The run on the data sets that the scale takes for the grid's, with their joints."""
+    names = tuple(scale.stand_in_data.get(name, name) for name in run.datasets)
+    missing = [name for name in names if name not in scale.datasets]
+    if missing:
+        raise UserError(
+            f"scale {scale.name}: run {run.run!r} needs datasets {', '.join(missing)}; "
+            f"there are: {', '.join(scale.datasets)}"
+        )
+    references = {name: joint_set_of(scale.datasets[name]) for name in names}
+    if len(set(references.values())) > 1:
+        said = "; ".join(f"{n}: {', '.join(load_joint_set(r).joints)}" for n, r in references.items())
+        raise UserError(f"scale {scale.name}: run {run.run!r}: its data sets have different joints. {said}")
+    return replace(run, data="+".join(names), joint_set=references[names[0]])
 
 
 def _expand(experiment: Experiment) -> dict[str, Run]:
@@ -72,8 +143,7 @@ def _check_run(experiment: Experiment, run: Run) -> None:
     scale = experiment.scale
     for table, keys in (
         ("inputs", [run.input]),
-        ("datasets", DATA[run.data]),
-        ("recipes", [run.joint_set]),
+        ("recipes", [load_joint_set(run.joint_set).name]),
         ("detectors", experiment.detectors(run)),
     ):
         there = getattr(scale, table)

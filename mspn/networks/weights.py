@@ -1,9 +1,9 @@
 """Weight files: safetensors with a header that says which network they are and where they come from.
 
 A file holds tensors and one JSON text; nothing in it can run code. The header's keys: ``format`` (1),
-``constructor`` and ``keywords`` (what builds the network), ``joint_set`` ("coco" or "mpii"), ``input_size``
-([height, width] in pixels), ``tensor_hash``, and where it comes from: ``run``, ``seed``, ``training_id``,
-``identity``, ``step``, ``source`` (free text).
+``constructor`` and ``keywords`` (what builds the network), ``joint_set`` (its name), ``joints`` (the whole
+joint set where it is not one of this program's), ``input_size`` ([height, width] in pixels), ``tensor_hash``,
+and where it comes from: ``run``, ``seed``, ``training_id``, ``identity``, ``step``, ``source`` (free text).
 """
 
 import hashlib

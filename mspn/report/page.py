@@ -26,6 +26,7 @@ from mspn.report.claims_view import claim_context, write_claims
 from mspn.report.draws import Draws
 from mspn.report.figures import Drawn
 from mspn.report.formats import WRITERS, caption
+from mspn.report.pck_view import pck_view
 from mspn.report.results import Results, collect
 from mspn.report.rules import RULES
 from mspn.report.tables import Tables, load_layout
@@ -51,7 +52,7 @@ def make_report(experiment: Experiment, out: Path) -> Report:
     views = Tables(results, figures_of_paper, load_layout(), book).views()
     protocols = extras.protocols_view(results, book)
     extra = [extras.flops_view(results, book), extras.evaluations_view(results, book)]
-    extra += [protocols] if protocols else []
+    extra += [found for found in (pck_view(results, book), protocols) if found]
     extra.append(extras.detectors_view(results, book))
     cost, totals = extras.cost_view(results, book)
     draws = Draws(results)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from mspn.data.persons import Persons
-from mspn.data.skeletons import COCO, Skeleton
+from mspn.data.skeletons import Skeleton, skeleton
 from mspn.errors import UserError
 from mspn.files import read_json
 from mspn.report import style
@@ -46,11 +46,12 @@ def figure_4(results: Results, folder: Path) -> Drawn:
         return Drawn(name, title, "Not run: no MSPN of several stages has been evaluated.")
     data = load_stages(evaluation.folder / "stages.npz")
     stages = len(data["prediction"])
+    joints = skeleton(results.experiment.grid[evaluation.run].joint_set)
     with style.figure(height=4.8, rows=2, columns=stages) as (fig, axes):
         for s in range(stages):
             _draw_heat(axes[s], data["crop"], data["target"][s])
             _draw_heat(axes[stages + s], data["crop"], data["prediction"][s])
-            _draw_stage(axes[stages + s], data["joints"], peaks(data["prediction"][s]))
+            _draw_stage(axes[stages + s], data["joints"], peaks(data["prediction"][s]), joints)
             axes[s].set_title(f"Stage {s + 1}")
         axes[0].set_ylabel("target", fontsize=8)
         axes[stages].set_ylabel("predicted", fontsize=8)
@@ -98,10 +99,10 @@ def _draw_heat(ax: Axes, crop: np.ndarray, maps: np.ndarray) -> None:
     _bare(ax)
 
 
-def _draw_stage(ax: Axes, truth: np.ndarray, predicted: np.ndarray) -> None:
+def _draw_stage(ax: Axes, truth: np.ndarray, predicted: np.ndarray, skeleton: Skeleton) -> None:
     shown = truth[:, 2] > 0
-    _skeleton_lines(ax, truth[:, :2], shown, COCO, colors="#3fbf6f", linewidths=1.6)
-    _skeleton_lines(ax, predicted, shown, COCO, colors="#ff9a1f", linewidths=1.2, linestyles="--")
+    _skeleton_lines(ax, truth[:, :2], shown, skeleton, colors="#3fbf6f", linewidths=1.6)
+    _skeleton_lines(ax, predicted, shown, skeleton, colors="#ff9a1f", linewidths=1.2, linestyles="--")
     error = np.linalg.norm(predicted - truth[:, :2], axis=1)[shown]
     if len(error):
         ax.set_xlabel(f"median {np.median(error):.1f} px off", fontsize=7)
@@ -114,8 +115,8 @@ def figure_5(results: Results, folder: Path) -> Drawn:
     title, name = "Figure 5: predicted skeletons", "figure-5"
     evaluation = _pictured(results, "predictions.json")
     if evaluation is None:
-        return Drawn(name, title, "Not run: no run has predictions on COCO's joints.")
-    persons = _validation(results)
+        return Drawn(name, title, "Not run: no MSPN has predictions.")
+    persons = _validation(results, evaluation)
     if persons is None:
         return Drawn(name, title, "Not drawn: the validation pictures are not there.")
     by_image: dict[int, list[dict[str, Any]]] = {}
@@ -131,7 +132,7 @@ def figure_5(results: Results, folder: Path) -> Drawn:
         for ax in axes:
             ax.set_axis_off()
         for ax, image_id in zip(axes, chosen, strict=False):
-            _draw_picture(ax, persons.pictures[image_id].path, by_image[image_id])
+            _draw_picture(ax, persons.pictures[image_id].path, by_image[image_id], persons.skeleton)
         fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
         svg = style.save(fig, folder, name)
     caption = (
@@ -155,19 +156,19 @@ def _pictured(results: Results, file: str) -> Evaluation | None:
     return None
 
 
-def _validation(results: Results) -> Persons | None:
+def _validation(results: Results, evaluation: Evaluation) -> Persons | None:
     from mspn.data.load import load_split
 
     experiment = results.experiment
+    dataset = experiment.grid[evaluation.run].datasets[0]
+    data, root = experiment.scale.datasets[dataset], experiment.data_folder(dataset)
     try:
-        return load_split(
-            experiment.scale.datasets["coco"], experiment.data_folder("coco"), "val", check_pictures=False
-        )
+        return load_split(data, root, "val", check_pictures=False)
     except UserError:
         return None
 
 
-def _draw_picture(ax: Axes, path: Path, predictions: list[dict[str, Any]]) -> None:
+def _draw_picture(ax: Axes, path: Path, predictions: list[dict[str, Any]], skeleton: Skeleton) -> None:
     from PIL import Image
 
     with Image.open(path) as opened:
@@ -180,16 +181,16 @@ def _draw_picture(ax: Axes, path: Path, predictions: list[dict[str, Any]]) -> No
         if float(prediction["score"]) < best / 2:
             continue
         joints = np.asarray(prediction["keypoints"], float).reshape(-1, 3)[:, :2] * reduction
-        _draw_person(ax, joints)
+        _draw_person(ax, joints, skeleton)
     ax.set(xlim=(-0.5, picture.shape[1] - 0.5), ylim=(picture.shape[0] - 0.5, -0.5))
 
 
-def _draw_person(ax: Axes, joints: np.ndarray) -> None:
-    names = COCO.joints
+def _draw_person(ax: Axes, joints: np.ndarray, skeleton: Skeleton) -> None:
+    names = skeleton.joints
     shown = np.ones(len(names), bool)
-    _skeleton_lines(ax, joints, shown, COCO, colors="#000000aa", linewidths=2.2)
+    _skeleton_lines(ax, joints, shown, skeleton, colors="#000000aa", linewidths=2.2)
     for side, colour in (("left_", "#56b4e9"), ("right_", "#ff8c32"), ("", "#ffffff")):
-        lines = [joints[[a, b]] for a, b in COCO.limbs if _side(names[a], names[b]) == side]
+        lines = [joints[[a, b]] for a, b in skeleton.limbs if _side(names[a], names[b]) == side]
         ax.add_collection(LineCollection(lines, colors=colour, linewidths=1.3, capstyle="round"))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Online hard keypoint mining keeps the 8 joints of largest loss (released code; the paper, section 3.3, cites
-# CPN, which takes 8 of 17 as well).
+# CPN, which takes 8 of 17 as well); all of a joint set of fewer.
 HARDEST = 8
 # The three coarser scales count a quarter each (released code).
 COARSE_WEIGHT = 0.25
@@ -91,5 +91,6 @@ def stage_losses(
     pixels = heat_maps.shape[-2] * heat_maps.shape[-1]
     errors = _SquaredErrors.apply(heat_maps, down * keep[:, None, ..., None], across) / pixels  # (N, S, L, K)
     labelled = (visibility >= LABELLED)[:, None]  # (N, 1, K)
-    finest = (errors[:, :, -1] * labelled).topk(HARDEST, dim=-1, sorted=False).values.mean(-1)  # (N, S)
+    hardest = min(HARDEST, errors.shape[-1])
+    finest = (errors[:, :, -1] * labelled).topk(hardest, dim=-1, sorted=False).values.mean(-1)  # (N, S)
     return torch.cat([errors[:, :, :-1].mean(-1) * COARSE_WEIGHT, finest[..., None]], dim=-1)

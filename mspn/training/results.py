@@ -8,10 +8,10 @@ from typing import Any
 import torch.distributed as dist
 from torch import Tensor
 
-from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
+from mspn.experiment.joint_sets import load_joint_set
 from mspn.experiment.networks import network_spec
 from mspn.files import atomic, read_json, write_json
 from mspn.networks.weights import load_weights, save_weights, tensor_hash
@@ -67,11 +67,17 @@ def write_results(
     )
     write_json(folder / "environment.json", {**address, **environment(read_attempts(live))})
     constructor, keywords = network_spec(run.network)
-    joints, scales = len(skeleton(run.joint_set).joints), SUPERVISIONS[run.supervision][0]
+    joints, scales = load_joint_set(run.joint_set), SUPERVISIONS[run.supervision][0]
     header = {
         "constructor": constructor,
-        "keywords": {**keywords, "joints": joints, "scales": scales, "width": experiment.scale.width},
-        "joint_set": run.joint_set,
+        "keywords": {
+            **keywords,
+            "joints": len(joints.joints),
+            "scales": scales,
+            "width": experiment.scale.width,
+        },
+        "joint_set": joints.name,
+        **({} if joints.shipped else {"joints": joints.model_dump(mode="json")}),
         "input_size": list(experiment.input_size(run)),
         **address,
         "identity": identity,

@@ -10,7 +10,6 @@ from snakemake.exceptions import WorkflowError
 
 from mspn.errors import UserError
 from mspn.experiment.config import parse_size
-from mspn.experiment.grid import DATA
 from mspn.experiment.identity import REVISIONS, code_hash
 from mspn.experiment.load import load_experiment, scale_name
 from mspn.experiment.tuning import round_evaluations, searched
@@ -47,7 +46,7 @@ LAUNCH = (
 
 
 wildcard_constraints:
-    dataset="coco|external|mpii",
+    dataset="[a-z0-9-]+",
     size=r"\d+x\d+",
     seed=r"\d+",
     run="[a-z0-9.-]+",
@@ -60,7 +59,7 @@ wildcard_constraints:
 
 def main_dataset(run):
     """The data set whose validation split a run is evaluated on."""
-    return DATA[run.data][0]
+    return run.datasets[0]
 
 
 def dataset_ready(name, split):
@@ -73,7 +72,7 @@ def dataset_ready(name, split):
 
 def training_data(run):
     """The training split's annotations and the crop stores of a run."""
-    for dataset in DATA[run.data]:
+    for dataset in run.datasets:
         yield from dataset_ready(dataset, "train")
         if EXPERIMENT.scale.crops != "exact":
             yield f"{EXPERIMENT.crop_store(dataset, EXPERIMENT.input_size(run))}/manifest.json"

@@ -19,7 +19,7 @@ rule flops:
         networks=EXPERIMENT.networks(),
         revisions={**EXPERIMENT.network_revisions(), "flops": REVISIONS["flops"]},
     shell:
-        "python -m mspn flops --out {params.folder:q} 2>&1 | tee {log}"
+        "python -m mspn flops --scale {SCALE:q} --out {params.folder:q} 2>&1 | tee {log}"
 
 
 rule latency:

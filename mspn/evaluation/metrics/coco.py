@@ -8,6 +8,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mspn.data.skeletons import COCO as COCO_JOINTS
+from mspn.data.skeletons import Skeleton
 from mspn.errors import UserError
 
 # In the order of pycocotools' `stats`.
@@ -56,10 +58,16 @@ def results(
     ]
 
 
-def evaluate(truth: COCO, predictions: list[dict[str, Any]], image_ids: list[int] | None = None) -> COCOeval:
+def evaluate(
+    truth: COCO,
+    predictions: list[dict[str, Any]],
+    image_ids: list[int] | None = None,
+    skeleton: Skeleton = COCO_JOINTS,
+) -> COCOeval:
     """pycocotools' evaluation, accumulated and summarised: ``stats`` holds the ten figures, 0 to 1.
 
-    A figure without annotated persons is -1, as pycocotools has it. ``image_ids`` limits the images.
+    A figure without annotated persons is -1, as pycocotools has it. ``image_ids`` limits the images. Other
+    joints than COCO's are weighed by their own sigmas.
     """
     with quiet():
         if predictions:
@@ -71,6 +79,8 @@ def evaluate(truth: COCO, predictions: list[dict[str, Any]], image_ids: list[int
             detections.createIndex()
         evaluation = COCOeval(truth, detections, "keypoints")
         evaluation.params.catIds = [PERSON]
+        if skeleton.name != COCO_JOINTS.name:  # pycocotools' own differ from ours in the last digit
+            evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
         if image_ids is not None:
             evaluation.params.imgIds = sorted(image_ids)
         evaluation.evaluate()
@@ -80,7 +90,12 @@ def evaluate(truth: COCO, predictions: list[dict[str, Any]], image_ids: list[int
 
 
 def check_truth_scores_one(
-    truth: COCO, image_ids: np.ndarray, joints: np.ndarray, source: str, tolerance: float = 1e-6
+    truth: COCO,
+    image_ids: np.ndarray,
+    joints: np.ndarray,
+    source: str,
+    skeleton: Skeleton = COCO_JOINTS,
+    tolerance: float = 1e-6,
 ) -> None:
     """The annotated persons as predictions must score AP 1; anything else means a broken data path.
 
@@ -92,7 +107,7 @@ def check_truth_scores_one(
     keep = ~np.isin(image_ids, list(crowded))
     predictions = results(image_ids[keep], joints[keep], np.ones(keep.sum()), decimals=6)
     others = [image for image in truth.getImgIds() if image not in crowded]
-    ap = float(evaluate(truth, predictions, others).stats[0])
+    ap = float(evaluate(truth, predictions, others, skeleton).stats[0])
     if abs(ap - 1) > tolerance:
         raise UserError(
             f"{source}: the annotated persons as predictions score AP {100 * ap:.2f} instead of 100; "

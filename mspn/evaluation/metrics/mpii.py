@@ -47,11 +47,6 @@ def figures(packed: Distances, weights: np.ndarray | None = None) -> np.ndarray:
     return distances.figures(PCKH, packed, weights)
 
 
-def replicates(packed: Distances, seed: int, count: int) -> np.ndarray:
-    """(count, 10) bootstrap replicates over images; see `distances.replicates`."""
-    return distances.replicates(PCKH, packed, seed, count)
-
-
 def check_truth_scores_one(
     truth: np.ndarray, head_sizes: np.ndarray, image_ids: np.ndarray, source: str
 ) -> None:
