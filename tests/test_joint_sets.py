@@ -1,5 +1,6 @@
 """Joint sets from files: those of this program, one's own, and what is refused with which words."""
 
+import json
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 from pycocotools.cocoeval import Params
 
+from mspn.commands.cli import main
 from mspn.data.skeletons import COCO, LSP, MPII, skeleton
 from mspn.errors import UserError
 from mspn.experiment.joint_sets import load_joint_set, shipped
@@ -96,3 +98,49 @@ def test_files_that_are_none(tmp_path):
 def test_nothing_here_imports_torch():
     code = "import sys; from mspn.data import skeletons; assert not {'torch', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def annotations(folder, **changes):
+    category = {
+        "id": 1,
+        "name": "dog",
+        "keypoints": ["nose", "left_paw", "right_paw"],
+        "skeleton": [[1, 2], [1, 3]],
+    }
+    path = folder / "annotations.json"
+    path.write_text(json.dumps({"categories": [{"id": 7, "name": "cat"}, category | changes]}))
+    return str(path)
+
+
+def test_a_file_from_annotations(tmp_path, capsys):
+    out = tmp_path / "dog.yaml"
+    assert main(["joints", annotations(tmp_path), "--out", str(out)]) == 0
+    assert "sigmas to fill in: left_paw, right_paw" in capsys.readouterr().out
+    with pytest.raises(UserError, match="sigmas: none for left_paw, right_paw"):
+        load_joint_set(str(out))
+    value = yaml.safe_load(out.read_text())
+    value["sigmas"] |= {"left_paw": 0.1, "right_paw": 0.1}
+    out.write_text(yaml.safe_dump(value))
+    found = skeleton(str(out))
+    assert found.limbs == ((0, 1), (0, 2)) and found.upper_body == (0,) and found.sigmas == (0.026, 0.1, 0.1)
+    assert main(["joints", annotations(tmp_path), "--out", str(out)]) == 2
+    assert "give a new file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"skeleton": [[1, 4]]}, "skeleton: not pairs of numbers from 1 to 3"),
+        ({"skeleton": [[0, 1]]}, "skeleton: not pairs"),
+        ({"skeleton": [["a", 1]]}, "skeleton: not pairs"),
+        ({"skeleton": 3}, "skeleton: not pairs"),
+        ({"id": 2}, "categories: none of id 1"),
+        ({"keypoints": None}, "categories: none of id 1"),
+        ({"keypoints": ["nose", "left_paw", 3]}, "joints.2"),
+        ({"keypoints": ["nose", "left_paw", "tail"]}, "without the other side's: left_paw"),
+    ],
+)
+def test_annotations_that_tell_no_joint_set(tmp_path, changes, message, capsys):
+    assert main(["joints", annotations(tmp_path, **changes), "--out", str(tmp_path / "dog.yaml")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "dog.yaml").exists()
