@@ -59,7 +59,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {row['metric']:10s} {figure[0]}  [{figure[1]}, {figure[2]}]")
     for name, counts in metrics["address"]["pck"].items():
         if counts["without_length"]:
-            print(
-                f"{name}: {counts['without_length']} of {counts['persons']} persons lack the length"
-            )
+            print(f"{name}: {counts['without_length']} of {counts['persons']} persons lack the length")
     return 0
