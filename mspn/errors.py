@@ -1,4 +1,4 @@
-"""The one exception that users are meant to see."""
+"""The one exception that users are meant to see, and how it quotes what others wrote."""
 
 
 class UserError(Exception):
@@ -6,3 +6,9 @@ class UserError(Exception):
 
     The command line prints the message without a traceback and exits with code 2.
     """
+
+
+def shown(text: str, limit: int = 100) -> str:
+    """Text of unknown origin as a part of a message: in one line, what is not printable escaped, and cut."""
+    cut = text if len(text) <= limit else f"{text[:limit]}..."
+    return cut if cut.isprintable() else repr(cut)[1:-1]

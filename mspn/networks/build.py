@@ -1,21 +1,30 @@
 """Build a network by name, or by the constructor that its weights name."""
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
-from mspn.errors import UserError
-from mspn.experiment.networks import network_spec
+from mspn.errors import UserError, shown
+from mspn.experiment.networks import NETWORKS, network_spec
+
+
+def constructor(path: str) -> Callable[..., nn.Module]:
+    """The constructor at ``package.module:function``; UserError for anything but a network of the benchmark.
+
+    The path may come from a file of weights, which must not choose what else is called.
+    """
+    if path not in {known for known, _ in NETWORKS.values()}:
+        raise UserError(f"'{shown(path)}' is not a network of this project")
+    module, function = path.split(":")
+    found: Callable[..., nn.Module] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def construct(path: str, keywords: dict[str, Any]) -> nn.Module:
     """Call the constructor at ``package.module:function`` with keywords."""
-    module, function = path.split(":")
-    if not module.startswith(("mspn.networks.", "baselines.")):
-        raise UserError(f"{path!r} is not a network of this project")
-    network: nn.Module = getattr(importlib.import_module(module), function)(**keywords)
-    return network
+    return constructor(path)(**keywords)
 
 
 def build_network(name: str, *, joints: int = 17, scales: int = 4, width: float = 1.0) -> nn.Module:

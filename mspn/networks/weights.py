@@ -7,9 +7,9 @@ and where it comes from: ``run``, ``seed``, ``training_id``, ``identity``, ``ste
 """
 
 import hashlib
-import importlib
 import inspect
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mspn.errors import UserError
+from mspn.errors import UserError, shown
 from mspn.files import atomic
-from mspn.networks.build import construct
+from mspn.networks.build import construct, constructor
+from mspn.networks.downloads import refuse_other_files
+from mspn.networks.header import FORMAT, check_header, parse_header
 
-FORMAT = 1
-# What a network cannot be rebuilt and used without.
-NEEDED = ("format", "constructor", "keywords", "joint_set", "input_size", "tensor_hash")
+_TYPES = {"F32", "I64"}  # of a network's tensors: weights and statistics, and batch norm's counters
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def tensor_hash(state: Mapping[str, Tensor]) -> str:
@@ -41,10 +42,9 @@ def tensor_hash(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def complete_keywords(constructor: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
+def complete_keywords(path: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords with the constructor's defaults filled in: a later change of a default changes no file."""
-    module, function = constructor.split(":")
-    parameters = inspect.signature(getattr(importlib.import_module(module), function)).parameters.values()
+    parameters = inspect.signature(constructor(path)).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     return {**defaults, **keywords}
 
@@ -53,11 +53,9 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor], header: Mapping[
     """Write a weight file atomically and return its whole header.
 
     ``state`` is a network's ``state_dict()``. ``header`` needs ``constructor``, ``keywords``, ``joint_set``
-    and ``input_size``; ``format``, ``tensor_hash`` and the keywords' defaults are filled in here.
+    and ``input_size``; ``format``, ``tensor_hash`` and the keywords' defaults are filled in here. UserError
+    for a header that could not be read back.
     """
-    missing = set(NEEDED) - {"format", "tensor_hash"} - set(header)
-    if missing:
-        raise ValueError(f"{path}: the header lacks {sorted(missing)}")
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     whole = {
         **header,
@@ -65,6 +63,7 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor], header: Mapping[
         "keywords": complete_keywords(header["constructor"], header["keywords"]),
         "tensor_hash": tensor_hash(tensors),
     }
+    check_header(whole, str(path))
     text = json.dumps(whole, sort_keys=True, allow_nan=False)
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={"mspn": text})
@@ -80,29 +79,24 @@ def load_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such weights; train the run first, or import a published checkpoint")
+    refuse_other_files(path, "safetensors")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if "mspn" not in metadata:
+                raise UserError(f"{path}: safetensors, but without the header of this project's weight files")
+            header = parse_header(metadata["mspn"], str(path))
+            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+            wrong = [f"{shown(name)} is {kind}" for name, kind in types.items() if kind not in _TYPES]
+            if wrong:
+                raise UserError(f"{path}: weights of another type than F32: {', '.join(wrong[:5])}")
+            state = {name: file.get_tensor(name) for name in types}
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path}: not a readable weight file ({error}); for a published .pth use `mspn import-checkpoint`"
-        ) from None
-    if "mspn" not in metadata:
-        raise UserError(f"{path}: safetensors, but without the header of this project's weight files")
-    try:
-        header: dict[str, Any] = json.loads(metadata["mspn"])
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: the header is not valid JSON: {error}") from None
-    missing = [key for key in NEEDED if key not in header] if isinstance(header, dict) else list(NEEDED)
-    if missing:
-        raise UserError(f"{path}: the header lacks {', '.join(missing)}; write the file anew")
-    if header["format"] != FORMAT:
-        raise UserError(f"{path}: format {header['format']!r}; this version reads format {FORMAT}")
+        raise UserError(f"{path}: damaged: not readable safetensors ({shown(str(error))})") from None
     found = tensor_hash(state)
     if found != header["tensor_hash"]:
         raise UserError(
-            f"{path}: damaged: its tensors hash to {found[:12]}, not {str(header['tensor_hash'])[:12]}"
+            f"{path}: damaged: its tensors hash to {found[:12]}, not {header['tensor_hash'][:12]}"
         )
     return state, header
 
@@ -110,8 +104,9 @@ def load_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network that a weight file holds, in eval mode, on the CPU, and return it with the header.
 
-    Every tensor must fit: UserError lists those that are missing, left over or of another shape. Weights that
-    were imported in part (header key ``partial``) are in part random, and are refused as well.
+    Every tensor must fit: UserError lists those that are missing, left over, of another shape or type, or
+    hold values that no network has. Weights that were imported in part (header key ``partial``) are in part
+    random, and are refused as well.
     """
     state, header = load_weights(path)
     if header.get("partial"):
@@ -121,7 +116,7 @@ def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     try:
         with torch.device("meta"):
             network = construct(header["constructor"], header["keywords"])
-    except (TypeError, ValueError, AttributeError, ImportError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: its network cannot be built by this version: {error}") from None
     own = network.state_dict()
     misfits = mismatches(own, state)
@@ -132,12 +127,29 @@ def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """A line for every tensor that is missing, left over or of another shape."""
+    """A line for every tensor that is missing, left over or does not fit."""
     lines = [f"  missing: {name} {tuple(own[name].shape)}" for name in own if name not in given]
-    lines += [f"  left over: {name} {tuple(given[name].shape)}" for name in given if name not in own]
-    lines += [
-        f"  shape: {name} is {tuple(given[name].shape)}, the network's is {tuple(own[name].shape)}"
-        for name in own
-        if name in given and own[name].shape != given[name].shape
-    ]
-    return lines
+    lines += [f"  left over: {shown(name)} {tuple(given[name].shape)}" for name in given if name not in own]
+    wrong = {name: misfit(name, given[name], own[name]) for name in own if name in given}
+    return lines + [f"  wrong: {name}: {why}" for name, why in wrong.items() if why]
+
+
+def misfit(name: str, given: Tensor, own: Tensor) -> str:
+    """Why a tensor cannot be the network's ``own`` of the name; empty where it can.
+
+    One floating point type is taken for another, as long as the values fit. ``own`` may be on meta.
+    """
+    if given.shape != own.shape:
+        return f"{tuple(given.shape)} instead of {tuple(own.shape)}"
+    if not own.is_floating_point():
+        if given.dtype != own.dtype:
+            return f"{given.dtype}, not {own.dtype}"
+        return "" if bool((given >= 0).all()) else "a count below 0"
+    if given.dtype not in _FLOATS:
+        return f"{given.dtype}, not a floating point type"
+    low, high = (float(value) for value in torch.aminmax(given.detach().to(own.dtype)))  # NaN if any is
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "NaN or infinity in it"
+    if name.endswith("running_var") and low < 0:
+        return "a variance below 0"
+    return ""
