@@ -1,5 +1,6 @@
 """ImageNet weights in torchvision's names: every down path starts from them, and nothing else does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 from torch import Tensor
 
 from mspn.errors import UserError
+from mspn.experiment.load import load_experiment
 from mspn.networks.build import build_network
-from mspn.networks.imagenet import load_imagenet
+from mspn.networks.imagenet import load_imagenet, pretrain
 
 
 def torchvision_resnet(bottleneck: bool, counts: tuple[int, ...]) -> dict[str, Tensor]:
@@ -55,7 +57,7 @@ def test_imagenet_weights_start_every_down_path(
     torch.save(source, tmp_path / file)
     network = build_network(name, scales=1)
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    assert f"in {len(down_paths)} down paths" in load_imagenet(network, tmp_path)
+    assert f"in {len(down_paths)} down paths" in load_imagenet(network, tmp_path / file)
     state = network.state_dict()
     assert torch.equal(state["stem.conv.conv.weight"], source["conv1.weight"].flip(1))
     untouched = {key for key in state if not key.startswith(("stem.", *(f"{path}." for path in down_paths)))}
@@ -78,8 +80,6 @@ def test_imagenet_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "resnet50.pth"
     network = build_network("mspn-1")
     before = network.state_dict()["stem.conv.conv.weight"].clone()
-    with pytest.raises(UserError, match=r"no resnet50\.pth"):
-        load_imagenet(network, tmp_path)
     torch.save({k: v for k, v in source.items() if k != "layer3.5.bn3.bias"} | {"more": torch.ones(1)}, file)
     with pytest.raises(UserError, match=r"(?s)layer3\.5\.bn3\.bias: missing.*more: left over"):
         load_imagenet(network, file)
@@ -89,7 +89,20 @@ def test_imagenet_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         load_imagenet(build_network("mspn-1", width=0.25), file)
     with pytest.raises(UserError, match=r"layer3\.69"):
         load_imagenet(build_network("resnet-254"), file)  # a file meant for it must fit it whole
-    for name in ("resnet-254", "l-xcp", "hourglass-1", "hrnet-w32"):
-        with torch.device("meta"):
-            network = build_network(name, scales=1)
-        assert load_imagenet(network, tmp_path).startswith("trained from scratch")
+    with pytest.raises(UserError, match="no ResNet"), torch.device("meta"):
+        load_imagenet(build_network("hourglass-1", scales=1), file)
+    file.write_bytes(b"<html>404 Not Found</html>")
+    with pytest.raises(UserError, match="a failed download: a page of HTML"):
+        load_imagenet(network, file)
+
+
+def test_published_weights_that_are_absent_are_asked_for(tmp_path: Path) -> None:
+    smoke = load_experiment("smoke")
+    experiment = replace(smoke, scale=smoke.scale.model_copy(update={"pretrained": tmp_path}))
+    with torch.device("meta"):
+        network = build_network("mspn-1")
+    with pytest.raises(UserError, match=r"no resnet50\.pth; put torchvision's"):
+        pretrain(network, experiment, experiment.run("mspn-1"))
+    words = pretrain(network, experiment, experiment.run("hourglass-1"))
+    assert words == "trained from scratch: no ImageNet weights are published for it"
+    assert pretrain(network, smoke, smoke.run("mspn-1")) == "trained from scratch"
