@@ -121,7 +121,8 @@ def test_the_rules_of_half_body_at_their_limits():
     for recipe, skeleton, enough in (("released", COCO, 4), ("paper-literal", COCO, 9), ("mpii", MPII, 9)):
         for count in (enough - 1, enough):
             joints = np.zeros((1, len(skeleton.joints), 3))
-            chosen = [*skeleton.upper_body, *skeleton.lower_body][:count]
+            lower = [k for k in range(len(skeleton.joints)) if k not in skeleton.upper_body]
+            chosen = [*skeleton.upper_body, *lower][:count]
             joints[0, chosen, :2] = np.random.default_rng(count).uniform(10, 60, (count, 2))
             joints[0, chosen, 2] = 2
             box = np.array([[100.0, 100, 200, 200]])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mspn.commands.benchmarks.decode import reference
 from mspn.data.skeletons import COCO
-from mspn.evaluation.decode import decode, filter_taps, merge, person_scores, to_picture
+from mspn.evaluation.decode import decode, filter_taps, merge, to_picture
 
 # Crop to picture: the largest boxes of COCO's pictures enlarge heat map pixels about threefold.
 INPUT_PX_TO_PICTURE_PX = 640 / 192
@@ -149,13 +149,6 @@ def test_way_back_inverts_the_crop():
     there = points[..., :2] @ matrices[:, :, :2].transpose(1, 2) + matrices[:, None, :, 2]
     joints = torch.cat([there, points[..., 2:]], dim=-1)
     torch.testing.assert_close(to_picture(joints, matrices), points)
-
-
-def test_person_score_is_the_mean_joint_score_times_the_box_score():
-    joints = torch.zeros(2, 4, 3)
-    joints[..., 2] = torch.tensor([[1.0, 1.0, 0.5, 0.5], [1.5, 0.5, 0.5, 0.5]])
-    assert person_scores(joints, torch.tensor([0.5, 1.0])).tolist() == [0.375, 0.75]
-    assert person_scores(joints, None).tolist() == [0.75, 0.75]
 
 
 def test_filter_taps_are_opencvs():

@@ -11,7 +11,7 @@ from mspn.commands.cli import main
 from mspn.errors import UserError
 
 PROFILES = Path("workflow/profiles")
-RULES = {"synth", "crops", "detect", "train", "evaluate", "flops", "latency", "report"}
+RULES = {"synth", "crops", "detect", "train", "trunk", "evaluate", "flops", "latency", "report"}
 
 CONFIG = """Configuration data as of 2026-01-01T00:00:00
 AccountingStorageType   = {accounting}

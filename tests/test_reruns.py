@@ -104,6 +104,7 @@ def test_a_figures_style_or_a_caption_makes_the_report_alone(edit, name, old, ne
         ("mspn/networks/resnet.py", "bottleneck, counts", "deep, counts"),
         ("workflow/config/scales/smoke.yaml", "description: ", "description: other words, "),
         ("environment.yml", "name: mspn", "# a comment\nname: mspn"),
+        ("workflow/rules/training.smk", " --training {wildcards", " --device auto --training {wildcards"),
     ],
 )
 def test_code_that_computes_the_same_and_words_train_nothing(edit, name, old, new):

@@ -49,16 +49,20 @@ def test_the_demo_graph_has_every_run_of_the_grid(tmp_path):
 
 
 def test_a_scale_that_searches_ends_in_its_table_not_in_a_report(tmp_path):
-    result = snakemake(clone(tmp_path), "--dry-run", "--config", "scale=bench-lite-search")
+    result = snakemake(clone(tmp_path), "--dry-run", "--config", "scale=bench-search")
     assert result.returncode == 0, result.stdout + result.stderr
     text = result.stdout + result.stderr
-    assert "results/bench-lite-search/search.csv" in text and "index.html" not in text
+    assert "results/bench-search/search.csv" in text and "index.html" not in text
 
 
 @pytest.mark.parametrize(
     ("break_it", "arguments", "expected"),
     [
-        (lambda f: None, ("--config", "scale=bensch"), "bensch.yaml: no such scale; there are: "),
+        (
+            lambda f: None,
+            ("--config", "scale=bensch"),
+            "bensch.yaml: no such scale; did you mean bench? there are: ",
+        ),
         (lambda f: None, ("--config", "scal=demo"), "unknown key ['scal']; allowed: scale"),
         (
             lambda f: (f / "workflow/config/grid.tsv").write_text(

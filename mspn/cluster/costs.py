@@ -27,7 +27,7 @@ PEAKS = {
     "h100": {"bf16": 989.0, "fp32": 67.0},
     "h200": {"bf16": 989.0, "fp32": 67.0},
 }
-SHARE = 0.2  # of the peak that these networks reach in training: an assumption
+SHARE = 0.1  # of the peak that these networks reach in training: an assumption, not measured
 BACKWARD = 3  # forward passes that a training step costs
 FLIP = 2  # forward passes that a box costs in the flip test
 # Boxes that a detector keeps of COCO's pictures, and of a picture of any other data set.

@@ -143,12 +143,12 @@ def slurm_profile(cluster: Cluster, account: str | None, gpus: int) -> str:
             f"  runtime: {min(60, runtime)}",
             f"  mem_mb: {min(8000, memory)}",
             "set-resources:",
-            f"  train: {_inline(train)}",
+            *(f"  {rule}: {_inline(train)}" for rule in ("train", "trunk")),
             f"  evaluate: {_inline(evaluate)}",
             f"  latency: {_inline(evaluate)}",
             f"  crops: {_inline(small)}",
             "set-threads:",
-            f"  train: {cores}",
+            *(f"  {rule}: {cores}" for rule in ("train", "trunk")),
             f"  evaluate: {min(8, cores)}",
             f"  crops: {min(16, cluster.cpus)}",
             "",
@@ -201,11 +201,11 @@ def local_profile(gpus: int, cores: int) -> str:
         lines += [
             f"resources: {{gpu: {gpus}}}",
             "set-resources:",
-            "  train: {gpu: 1, gpu_share: 1}",
+            *(f"  {rule}: {{gpu: 1, gpu_share: 1}}" for rule in ("train", "trunk")),
             "  evaluate: {gpu: 1, gpu_share: 1}",
             "  latency: {gpu: 1}",
         ]
-    threads = ["set-threads:", f"  train: {part}", f"  evaluate: {min(4, part)}"]
+    threads = ["set-threads:", f"  train: {part}", f"  trunk: {part}", f"  evaluate: {min(4, part)}"]
     return "\n".join([f"# {cores} cores, {gpus or 'no'} GPUs", *lines, *(threads if gpus else []), ""])
 
 

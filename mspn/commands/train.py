@@ -57,15 +57,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_machine_arguments(parser)
     add = parser.add_argument
     add("--workers", type=int, default=0, help="threads that make batches (default: 0)")
-    add(
-        "--store-on-device",
-        action="store_true",
-        help="copy the crop store into the GPU's memory and warp there",
-    )
+    switch(parser, "--store-on-device", "copy the crop store into the GPU's memory and warp there")
     add("--probe-memory", action="store_true", help="first say whether the micro-batch fits into memory, and "
         "stop with a proposal if it does not")  # fmt: skip
     add("--save-every", type=float, default=60, metavar="S", help="seconds between checkpoints (default: 60)")
     add("--save-steps", type=int, metavar="N", help="also save every N steps")
+
+
+def switch(parser: argparse.ArgumentParser, name: str, words: str) -> None:
+    """An option that is on where it is named, or ``on`` or ``off`` by its value, as a profile gives it."""
+    parser.add_argument(
+        name, nargs="?", choices=["on", "off"], const="on", default="off", help=f"{words} (default: off)"
+    )
 
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +92,7 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
         default="off",
         help="torch.compile; takes minutes on a CPU (default: off)",
     )
-    add("--gradient-checkpointing", action="store_true", help="less memory, more time")
+    switch(parser, "--gradient-checkpointing", "less memory, more time")
 
 
 def machine_from(args: argparse.Namespace) -> "Machine":
@@ -104,7 +107,7 @@ def machine_from(args: argparse.Namespace) -> "Machine":
         threads=args.threads,
         channels_last=args.channels_last,
         compile=args.compile,
-        gradient_checkpointing=args.gradient_checkpointing,
+        gradient_checkpointing=args.gradient_checkpointing == "on",
     )
     facts = {**describe(), **describe_device(device), "options": options.as_dict()}
     return Machine(device, options, processes, args.save_every, args.save_steps, facts=facts)
@@ -119,9 +122,13 @@ def training_data(
     """
     from mspn.data.load import join, load_training
     from mspn.data.store import DeviceStore
+    from mspn.training.memory import require_room
 
     parts, crops = load_training(experiment, run)
-    store: Source | None = crops if crops is None or device is None else DeviceStore(crops, device)
+    store: Source | None = crops
+    if crops is not None and device is not None:
+        require_room(crops.raw_bytes, device)
+        store = DeviceStore(crops, device)
     origins = [(part, row) for part in parts for row in range(len(part))]
 
     def sample(row: int) -> str:
@@ -205,7 +212,12 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
     run, seed = task.run, task.seed
     machine = machine_from(args)
     processes, recipe = machine.processes, experiment.recipe(run)
-    size, _ = micro_batches(recipe.batch, recipe.norm_batch, processes.world)
+    size, micro = micro_batches(recipe.batch, recipe.norm_batch, processes.world)
+    if machine.options.compile == "cuda-graphs" and micro > 1:
+        raise UserError(
+            f"--compile cuda-graphs with {micro} micro-batches a step: a replayed graph overwrites gradients "
+            "that are still to be added up; use more processes, or --compile on"
+        )
     set_up(machine.device, machine.options)
     network = starting_network(run, experiment.scale.width, seed, recipe.head_scale)
     origin = pretrain(network, experiment, run)
@@ -223,7 +235,8 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
         )
         print(f"mspn: {said}", file=sys.stderr)
     network = prepare(network, machine.device, machine.options)
-    persons, store, sample = training_data(experiment, run, machine.device if args.store_on_device else None)
+    resident = machine.device if args.store_on_device == "on" else None
+    persons, store, sample = training_data(experiment, run, resident)
 
     def batches(batch: int, start: int) -> Any:
         return training_batches(

@@ -39,11 +39,6 @@ class Skeleton:
             order[left], order[right] = right, left
         return order
 
-    @property
-    def lower_body(self) -> tuple[int, ...]:
-        """The joints that are not of the upper body."""
-        return tuple(k for k in range(len(self.joints)) if k not in self.upper_body)
-
 
 def skeleton(reference: str) -> Skeleton:
     """The joint set of that name, or of that file; UserError as `load_joint_set`."""

@@ -87,12 +87,6 @@ def to_picture(joints: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
     return torch.cat([points, joints[..., 2:]], dim=-1)
 
 
-def person_scores(joints: torch.Tensor, box_scores: torch.Tensor | None) -> torch.Tensor:
-    """(N,) the mean joint score, times the box's score where given."""
-    mean = joints[..., 2].mean(dim=1)
-    return mean if box_scores is None else mean * box_scores.to(mean)
-
-
 def filter_taps(kernel: int) -> list[float]:
     """The weights of OpenCV's one-dimensional Gaussian of that size with sigma 0; [1] for size 0."""
     if kernel == 0:

@@ -96,27 +96,7 @@ def path(start: str, end: str) -> list[tuple[str, str]]:
         if name is None:
             raise UserError(
                 f"no named protocol lies between {start!r} and {end!r} after {field.name} = {value!r}; "
-                "add it to PROTOCOLS in mspn/protocols.py"
+                "add it to PROTOCOLS in mspn/evaluation/protocols.py"
             )
         steps.append((_STEPS[field.name][value], name))
     return steps
-
-
-def split_gap(values: dict[str, float], start: str, end: str) -> list[dict[str, str | float]]:
-    """The gap between two protocols as the rows of a table: a row per single step, which sum to the gap.
-
-    ``values`` holds one figure by protocol, of the same heat maps. Each row has ``step``, ``protocol``
-    (after the step), ``value`` and ``change``; the first row is ``start`` itself with change 0.
-    """
-    names = [start, *(name for _, name in path(start, end))]
-    missing = [name for name in names if name not in values]
-    if missing:
-        raise UserError(f"no figure for protocol {', '.join(missing)}; evaluate the run again")
-    rows: list[dict[str, str | float]] = [
-        {"step": start, "protocol": start, "value": values[start], "change": 0.0}
-    ]
-    for before, (step, name) in zip(names, path(start, end), strict=False):
-        rows.append(
-            {"step": step, "protocol": name, "value": values[name], "change": values[name] - values[before]}
-        )
-    return rows

@@ -108,11 +108,17 @@ def prepare(network: nn.Module, device: torch.device, options: Options) -> nn.Mo
     """The network on its device with the options applied; names of weights do not change."""
     if options.compile == "cuda-graphs" and device.type != "cuda":
         raise UserError("--compile cuda-graphs needs a GPU; on the CPU leave --compile off")
+    if options.compile != "off" and options.gradient_checkpointing:
+        raise UserError(
+            "--compile with --gradient-checkpointing: torch cannot compile the second computation, in which "
+            "batch norm is frozen; choose one of the two"
+        )
     network = network.to(device).to(memory_format=options.layout)  # type: ignore[call-overload]
     if options.gradient_checkpointing:
         checkpoint_gradients(network)
     if options.compile != "off":
-        network.compile(mode="reduce-overhead" if options.compile == "cuda-graphs" else "default")
+        mode = "reduce-overhead" if options.compile == "cuda-graphs" else "default"
+        network.compile(mode=mode, dynamic=False)  # one shape alone, in the memory probe as in training
     return network
 
 

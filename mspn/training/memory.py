@@ -21,6 +21,7 @@ from mspn.training.optimiser import make_optimiser, take_step
 
 # Of the memory that is free, this share may be planned with: allocators cut it into pieces.
 USABLE = 0.9
+STORE_SHARE = 0.5  # of the free memory that a crop store may take: training needs the rest
 GIB = 2**30
 
 
@@ -57,6 +58,16 @@ def probe(
         f"{said}; use --gradient-checkpointing, or a device with more memory: how many samples batch norm "
         "sees at once, the recipe's norm_batch, is a part of the experiment"
     )
+
+
+def require_room(store_bytes: int, device: torch.device) -> None:
+    """UserError where a crop store would take more than its share of the device's free memory."""
+    free = free_memory(device)
+    if store_bytes > STORE_SHARE * free:
+        raise UserError(
+            f"--store-on-device: the crops take {store_bytes / GIB:.1f} GiB, of {free / GIB:.1f} GiB free on "
+            f"the device {STORE_SHARE:.0%} may go to them; leave it off, or lower the scale's oversampling"
+        )
 
 
 def step_peak(

@@ -7,6 +7,9 @@ TRAIN = (
     # Beside each process, threads that make its batches; they change no result.
     + " train --scale {SCALE:q} --threads {threads}"
     " --workers $(( ({threads} - 1) / ({resources.gpu} ? {resources.gpu} : 1) ))"
+    # What a profile may set for its machine; it changes no result's identity.
+    " --compile {resources.compile:q} --gradient-checkpointing {resources.gradient_checkpointing:q}"
+    " --store-on-device {resources.store_on_device:q}"
 )
 
 
@@ -30,6 +33,9 @@ rule train:
         gpu=0,
         gres="",
         gpu_share=1,
+        compile="off",
+        gradient_checkpointing="off",
+        store_on_device="off",
     shell:
         TRAIN + " --training {wildcards.training} 2>&1 | tee {log}"
 
@@ -54,5 +60,8 @@ rule trunk:
         gpu=0,
         gres="",
         gpu_share=1,
+        compile="off",
+        gradient_checkpointing="off",
+        store_on_device="off",
     shell:
         TRAIN + " --trunk {wildcards.trunk} --until {wildcards.step} 2>&1 | tee {log}"
