@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.enums import RerunTrigger
 
 from mspn.errors import UserError
 from mspn.experiment.config import parse_size
@@ -21,6 +22,13 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.env
 # which saves and leaves, and must not kill the Snakemake around it.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 STARTED = time.time()
+
+# What decides a result stands in a rule's parameters and in paths, so that neither another text of a command nor
+# another environment of the same revisions repeats weeks of training. A workflow that includes this one decides
+# for itself.
+OWN = Path(str(workflow.current_basedir)).resolve().parents[1] / "Snakefile"
+if workflow.dag_settings and Path(workflow.main_snakefile).resolve() == OWN:
+    workflow.dag_settings.rerun_triggers = RerunTrigger.all() - {RerunTrigger.CODE, RerunTrigger.SOFTWARE_ENV}
 
 if unknown := set(config) - {"scale"}:
     raise WorkflowError(f"--config: unknown key {sorted(unknown)}; allowed: scale")
