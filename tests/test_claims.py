@@ -163,6 +163,10 @@ def test_draws_are_paired_over_images_and_share_the_training(monkeypatch):
     a, b = ({(run, DET): 1.0} for run in ("mspn-3", "mspn-4"))
     apart = [draws.images(weights, (0, 1)) for weights in (a, b)]
     assert np.corrcoef(apart[0], apart[1])[0, 1] > 0.5  # the same images drawn for both
+    drawn = draws.draw("mspn-4", DET) - draws.draw("mspn-3", DET)
+    paired = draws.contrast({("mspn-4", DET): 1.0, ("mspn-3", DET): -1.0}, (0, 1)).population
+    assert paired is not None
+    np.testing.assert_allclose(drawn, paired)
     swap = {("mspn-4", "gt"): 1.0, ("mspn-4", DET): -1.0}
     both = draws.contrast(swap, (0, 1))
     runs = draws.contrast({("mspn-4", DET): 1.0, ("mspn-3", DET): -1.0}, (0, 1))
@@ -243,7 +247,8 @@ def with_budgets(name: str, aps: dict[str, dict[float, float]]) -> Results:
     for run, by_share in aps.items():
         for share, ap in by_share.items():
             iterations = int(share * results.experiment.recipe(grid[run]).iterations)
-            partial = replace(grid[run], run=f"{run}-{share:g}", changes=(("iterations", iterations),))
+            changes = (("iterations", iterations),)
+            partial = replace(grid[run], run=f"{run}-{share:g}", row=run, changes=changes)
             grid[partial.run] = partial
             rows = results.metrics[(results.metrics.run == run) & (results.metrics.metric == "AP")]
             frames.append(rows.assign(run=partial.run, value=ap))

@@ -21,7 +21,7 @@ def budgets(results: Results, run: Run) -> dict[int, str]:
 
 def _trained_alike(run: Run) -> Run:
     changes = tuple(change for change in run.changes if change[0] != "iterations")
-    return replace(run, run="", detectors=(), changes=changes)
+    return replace(run, run="", row="", detectors=(), changes=changes)
 
 
 def last_doubling(results: Results, run: Run, ap: Callable[[str], float | None]) -> float | None:

@@ -81,6 +81,14 @@ class Draws:
             draws += weight * np.mean([self._replicates(*need, seed) for seed in seeds], axis=0)
         return draws
 
+    def draw(self, run: str, what: str) -> np.ndarray:
+        """(B,) draws of one run's AP over all its seeds, paired with every other's; of images alone where the
+        noise of training is unknown.
+        """
+        weights, seeds = {(run, what): 1.0}, tuple(self.by_seed(run, what))
+        known = self.contrast(weights, seeds).population
+        return self.images(weights, seeds) if known is None else known
+
     def contrast(self, weights: Weights, seeds: tuple[int, ...]) -> Contrast:
         """Draws of the contrast over those seeds, for both targets."""
         noise = {here: self._training_noise(weights, here) / math.sqrt(len(seeds)) for here in (True, False)}
