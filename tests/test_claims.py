@@ -12,9 +12,10 @@ from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import load_figures
 from mspn.report.budgets import budgets, last_doubling
 from mspn.report.claim_parts import CLAIMS, DET, Ask, contrast_of
-from mspn.report.claims import VERDICTS, ClaimResult, StatementResult, evaluate, paper_ask
+from mspn.report.claims import VERDICTS, StatementResult, evaluate, paper_ask
 from mspn.report.draws import Draws
 from mspn.report.noise import Spread, additive_residuals, spread
+from mspn.report.planned import deviations
 from mspn.report.results import Results, collect, is_partial
 from mspn.report.rules import load_rules
 from mspn.report.verdicts import evidence, holm, interval
@@ -222,19 +223,39 @@ def test_a_single_seed_is_about_these_weights(monkeypatch):
     assert "single seed of mspn-2, hourglass-2-wide" in found["3a"].reason
 
 
-def test_looks_share_the_error_and_use_their_own_seeds(monkeypatch):
-    monkeypatch.chdir(report_tree.shared("madeup", (0, 1, 2)))
-    results, rules = collect(load_experiment("madeup")), load_rules()
-    runs = list(results.experiment.grid)
-    at = {}
-    for looks in ([2, 4], [3], [5]):
-        plan = rules.plans["bench"].model_copy(update={"looks": looks, "runs": runs})
-        draws = Draws(results, rules.model_copy(update={"plans": {"madeup": plan}}))
-        found: list[ClaimResult] = evaluate(results, load_figures(), draws)
-        at[tuple(looks)] = found[2].statements[0]
-    assert at[2, 4].seeds == (0, 1) and at[2, 4].level == pytest.approx(1 - 0.05 / 2)
-    assert at[(3,)].seeds == (0, 1, 2) and at[(3,)].level == pytest.approx(0.95)
-    assert at[(5,)].verdict == "undecided" and at[(5,)].reason == "3 seeds; the first look is at 5"
+def with_plan(draws: Draws, **changes) -> Draws:
+    """The same draws by rules that have a plan of the tree: its own runs and budget, but for ``changes``."""
+    own = draws.rules.plan(draws.results.experiment)
+    plan = own.model_copy(update={"samples": [400, 800, 1600], **changes})
+    return Draws(draws.results, draws.rules.model_copy(update={"plans": {"madeup": plan}}))
+
+
+def test_looks_share_the_error(monkeypatch):
+    monkeypatch.chdir(report_tree.shared("madeup", (0, 1)))
+    draws, at = Draws(collect(load_experiment("madeup"))), {}
+    for looks in ((2,), (2, 4), (3, 4)):
+        found = evaluate(draws.results, load_figures(), with_plan(draws, looks=list(looks)))
+        at[looks] = found[2].statements[0]
+    assert at[2,].seeds == at[2, 4].seeds == (0, 1)
+    assert at[2,].level == pytest.approx(0.95) and at[2, 4].level == pytest.approx(0.975)
+    assert at[3, 4].verdict == "undecided" and at[3, 4].reason == "2 seeds; the first look is at 3"
+    plan = load_rules().plans["bench"].model_copy(update={"looks": [2, 5]})
+    assert [plan.look(n) for n in (1, 2, 4, 5, 9)] == [0, 2, 2, 5, 5]
+
+
+def test_what_is_not_as_planned_is_told(monkeypatch):
+    monkeypatch.chdir(report_tree.shared("madeup", (0, 1)))
+    draws = Draws(collect(load_experiment("madeup")))
+    date, no_plan = deviations(draws)  # the tree's trainings say 2024
+    trainings = len(draws.results.trainings)
+    assert date.startswith(f"{trainings} of {trainings} trainings began before") and "no plan" in no_plan
+    runs = [run for run in draws.results.experiment.grid if run != "mspn-4-mpii"]
+    assert len(deviations(with_plan(draws, runs=runs))) == 1
+    odd = with_plan(draws, runs=[*runs, "resnet-999"], samples=[800], looks=[3])
+    _, lacking, budgets, seeds = deviations(odd)
+    assert lacking == "Planned and not evaluated: resnet-999."
+    assert budgets.startswith("Trained on other than the 800 samples") and "mspn-2 1,600" in budgets
+    assert seeds.startswith("Looks were planned at 3 seeds") and "mspn-2 (2)" in seeds
 
 
 # ---- budgets ----

@@ -27,6 +27,7 @@ from mspn.report.draws import Draws
 from mspn.report.figures import Drawn
 from mspn.report.formats import WRITERS, caption
 from mspn.report.pck_view import pck_view
+from mspn.report.planned import deviations
 from mspn.report.results import Results, collect
 from mspn.report.rules import RULES
 from mspn.report.tables import Tables, load_layout
@@ -68,7 +69,12 @@ def make_report(experiment: Experiment, out: Path) -> Report:
         "counts": _counts(claims, book, out),
         "facts": _facts(results, book, out),
         "warnings": _warnings(results),
-        "rules": {"text": RULES.read_text(encoding="utf-8"), "path": RULES, **commit_of(RULES)},
+        "rules": {
+            "text": RULES.read_text(encoding="utf-8"),
+            "path": RULES,
+            "deviations": deviations(draws),
+            **commit_of(RULES),
+        },
         "ledger": load_ledger(),
         "superseded": ", ".join(results.superseded),
         "cost": {"view": cost, **_cost_cells(book, totals, out)},
