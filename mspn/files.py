@@ -1,5 +1,6 @@
 """Files that are either whole or absent: written to a temporary name, synced, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,19 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(place: Path | str) -> Iterator[None]:
+    """UserError where the block cannot write under ``place``: no rights, read-only, no space, no folder."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "make room" if full else "choose a place that you may write to"
+        raise UserError(
+            f"{error.filename or place}: cannot be written ({error.strerror}); {remedy} and start again"
+        ) from None
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -1,4 +1,11 @@
-"""Pictures from their files: whole, of the size that the annotations say, or refused."""
+"""Pictures from their files: whole, of a size that can be worked with, or refused."""
+
+import os
+import re
+import tempfile
+import threading
+from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -6,14 +13,26 @@ import numpy as np
 from mspn.data.persons import Picture
 from mspn.errors import UserError
 
+KINDS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+MOST_SIDE = 32_766  # pixels: OpenCV's warp takes no longer side
+MOST_PIXELS = 178_956_970  # above this a picture is a bomb to Pillow; 537 MB when decoded
+
 # What a whole file of each kind ends in; decoders make up the missing rest of a truncated one.
 _ENDINGS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
 _TAIL = 4096  # bytes: some writers pad their files
 
+# libjpeg's warnings that it made something up, then what OpenCV's other decoders say of damage; and what they
+# all say of whole pictures.
+_DAMAGE = rb"Corrupt JPEG data: (?!bad ICC)[^\n]*|Premature end of JPEG[^\n]*|Inconsistent progression[^\n]*"
+_OTHER_DAMAGE = rb"\[ERROR:[^\n]*|libpng error[^\n]*"
+_CHATTER = rb"Corrupt JPEG data: bad ICC[^\n]*|libpng warning[^\n]*|\[ WARN:[^\n]*|[^\n]*unknown JFIF[^\n]*"
+_SAID = re.compile(rb"(" + _DAMAGE + rb")\n*|(" + _OTHER_DAMAGE + rb")\n*|(?:" + _CHATTER + rb")\n*")
+_STANDARD_ERROR = threading.Lock()  # one decoding at a time has it
+
 
 def read_picture(picture: Picture) -> np.ndarray:
-    """The picture (H, W, 3) uint8, BGR, as stored (orientation tags are not applied, as in the released
-    code).
+    """A data set's picture (H, W, 3) uint8, BGR, as stored (orientation tags are not applied, as in the
+    released code).
 
     Raises UserError where the file is missing, no picture, truncated, or of another size than annotated.
     """
@@ -38,3 +57,79 @@ def read_picture(picture: Picture) -> np.ndarray:
             f"{picture.width} x {picture.height}; pictures and annotations belong to different releases"
         )
     return image
+
+
+def read_upright(path: Path) -> np.ndarray:
+    """Anybody's picture (H, W, 3) uint8, BGR, as people see it: turned as its orientation tag says.
+
+    Raises UserError where the file cannot be read, is none of KINDS, is larger than MOST_SIDE or MOST_PIXELS
+    (known from its head, before it is decoded), or is damaged as far as its decoder notices. JPEG, BMP and
+    WebP have no checksum: of 1,000 bytes overwritten in a JPEG libjpeg notices most, of a flipped bit few.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from None
+    _check_head(path, data)
+    image, damage = _decode(np.frombuffer(data, np.uint8))
+    if image is None or damage:
+        raise UserError(
+            f"{path}: damaged ({damage or 'cannot be decoded to its end'}); copy it anew from its source; if "
+            "it looks whole, open it in an image program and save it anew"
+        )
+    return image
+
+
+def _check_head(path: Path, data: bytes) -> None:
+    from PIL import Image
+
+    large = (
+        f"{path}: too large; at most {MOST_SIDE:,} pixels a side and {MOST_PIXELS / 1e6:.0f} million in all: "
+        "make it smaller"
+    )
+    try:
+        with Image.open(BytesIO(data), formats=KINDS) as image:
+            width, height = image.size
+    except Image.DecompressionBombError:
+        raise UserError(large) from None
+    except Exception:  # whatever a damaged head makes Pillow's readers raise
+        raise UserError(
+            f"{path}: no picture of a kind that is read ({', '.join(KINDS)}), or damaged at its head; "
+            "save it anew as JPEG or PNG"
+        ) from None
+    if max(width, height) > MOST_SIDE:
+        raise UserError(large)
+
+
+def _decode(data: np.ndarray) -> tuple[np.ndarray | None, str]:
+    """The picture, None where there is none, and what its decoder complained of.
+
+    libjpeg and libtiff fill what is damaged with something and say so on standard error, and nowhere else.
+    So that is where this looks; what others write there meanwhile is passed on.
+    """
+    with _STANDARD_ERROR, tempfile.TemporaryFile() as said:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            return _imdecode(data), ""
+        try:
+            os.dup2(said.fileno(), 2)
+            image = _imdecode(data)
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        said.seek(0)
+        text = said.read()
+    if rest := _SAID.sub(b"", text):
+        os.write(2, rest)
+    complaints = [
+        match[1] or b"an error in the middle" for match in _SAID.finditer(text) if match[1] or match[2]
+    ]
+    return image, complaints[0].decode() if complaints else ""
+
+
+def _imdecode(data: np.ndarray) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None

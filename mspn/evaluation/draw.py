@@ -1,5 +1,6 @@
 """Skeletons drawn on pictures: by limb, left and right in colours that colour-blind people tell apart."""
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -20,8 +21,8 @@ COLOURS = {
     ("right", "head"): (0, 159, 230),
     ("middle", "head"): MIDDLE,
 }
-TRUTH_COLOUR = (255, 255, 255)
-_DARK = (30, 30, 30)
+_DARK, _LIGHT = (30, 30, 30), (255, 255, 255)
+TRUTH_COLOUR = _LIGHT
 _LEG = ("hip", "knee", "ankle")
 _ARM = ("shoulder", "elbow", "wrist")
 
@@ -44,6 +45,7 @@ def draw_skeleton(
     skeleton: Skeleton,
     *,
     minimum: float = 0.0,
+    threshold: float = -math.inf,
     colour: tuple[int, int, int] | None = None,
     thickness: int | None = None,
 ) -> np.ndarray:
@@ -53,6 +55,8 @@ def draw_skeleton(
         image: (H, W, 3) uint8, BGR.
         joints: (K, 3) x, y in the picture's pixels, and a score or visibility.
         minimum: joints whose score is not above this are left out, and their limbs with them.
+        threshold: joints whose score is not above this are drawn thin, as rings, and their limbs as lines of
+            a pixel without an edge.
         colour: one BGR colour for everything; None for a colour by limb.
         thickness: of the lines, in pixels; None for one that suits the person's size.
     """
@@ -65,14 +69,28 @@ def draw_skeleton(
         extent = float(np.ptp(points[shown], axis=0).max())
         thickness = int(np.clip(round(extent / 80), 1, 6))
     at = [(int(x), int(y)) for x, y in points.round()]
+    sure = shown & (joints[:, 2] > threshold)
     limbs = [limb for limb in skeleton.limbs if shown[limb[0]] and shown[limb[1]]]
-    for a, b in limbs:
+    thick = [limb for limb in limbs if sure[limb[0]] and sure[limb[1]]]
+    for a, b in thick:
         cv2.line(image, at[a], at[b], _DARK, thickness + 2, cv2.LINE_AA)
     for a, b in limbs:
-        cv2.line(image, at[a], at[b], colour or limb_colour(skeleton, (a, b)), thickness, cv2.LINE_AA)
+        width = thickness if (a, b) in thick else 1
+        cv2.line(image, at[a], at[b], colour or limb_colour(skeleton, (a, b)), width, cv2.LINE_AA)
     for k in np.flatnonzero(shown):
-        cv2.circle(image, at[k], thickness + 1, _DARK, -1, cv2.LINE_AA)
-        cv2.circle(image, at[k], thickness, colour or (255, 255, 255), -1, cv2.LINE_AA)
+        if sure[k]:
+            cv2.circle(image, at[k], thickness + 1, _DARK, -1, cv2.LINE_AA)
+            cv2.circle(image, at[k], thickness, colour or _LIGHT, -1, cv2.LINE_AA)
+        else:
+            cv2.circle(image, at[k], thickness + 1, colour or _LIGHT, 1, cv2.LINE_AA)
+    return image
+
+
+def draw_box(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Draw a box (x, y, width, height) as a light line with a dark edge, in place, and return the picture."""
+    x, y, width, height = np.clip(box[:4], -30000, 30000).round().astype(int).tolist()
+    for colour, line in ((_DARK, 3), (_LIGHT, 1)):
+        cv2.rectangle(image, (x, y), (x + width, y + height), colour, line)
     return image
 
 

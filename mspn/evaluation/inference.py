@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from mspn.data.batches import normalise
 from mspn.data.skeletons import Skeleton, skeleton_of_weights
 from mspn.errors import UserError
+from mspn.networks.blocks import ConvNorm
 from mspn.networks.weights import load_network
 
 
@@ -46,6 +48,19 @@ def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
                     "an ensemble needs networks of equal geometry"
                 )
     return Ensemble([network.to(device) for network, _ in loaded], [header for _, header in loaded], device)
+
+
+def quicken(ensemble: Ensemble) -> None:
+    """Make the networks faster, in place: channels-last, and each batch norm folded into its convolution.
+
+    Heat maps change by rounding. A network so changed is for use, not for training or saving.
+    """
+    for network in ensemble.networks:
+        for module in network.modules():
+            if isinstance(module, ConvNorm):
+                module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+                module.norm = nn.Identity()  # type: ignore[assignment]
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 @torch.inference_mode()

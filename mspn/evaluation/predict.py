@@ -1,6 +1,16 @@
-"""Joints of persons on any pictures: one person per picture, or given boxes; as COCO JSON and as overlays."""
+"""Joints of persons on anybody's pictures: read ahead, batched across pictures, drawn and written behind.
 
-from collections.abc import Iterator
+Results are ``predictions.jsonl``, a line per person as it is found; ``overlays/``, the pictures with their
+skeletons; and at the end ``predictions.json``, the same in COCO's result form, and ``summary.json``.
+"""
+
+import json
+import math
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,185 +19,258 @@ import cv2
 import numpy as np
 import torch
 
-from mspn.data.coco import numbers
+from mspn.data.batches import ahead
+from mspn.data.coco import PERSON
 from mspn.data.geometry import crop_matrices, test_crops
-from mspn.data.mpii import picture_size
-from mspn.data.persons import Picture
-from mspn.data.pictures import read_picture
+from mspn.data.notes import Notes
+from mspn.data.photos import Photo
+from mspn.data.pictures import read_upright
+from mspn.data.skeletons import Skeleton
 from mspn.errors import UserError
 from mspn.evaluation import draw
 from mspn.evaluation.decode import decode, merge, to_picture
-from mspn.evaluation.inference import Ensemble, heat_maps
-from mspn.evaluation.metrics.coco import PERSON
+from mspn.evaluation.inference import Ensemble, heat_maps, quicken
 from mspn.evaluation.protocols import filter_kernel, protocol
-from mspn.files import atomic, read_json, write_json
+from mspn.files import write_json, write_text
+from mspn.training.train import Stop
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-# Joint scores run from about 0.5 (nothing there) to 1.5; below this a joint is written but not drawn.
-DRAWN_FROM = 0.6
+LINES, RESULTS, SUMMARY, OVERLAYS = "predictions.jsonl", "predictions.json", "summary.json", "overlays"
+# Joint scores run from about 0.5 (nothing there) to 1.5 (the peak that networks are trained to).
+THRESHOLD = 0.6
+COUNTS = ("read", "predicted", "persons", "joints", "joints_above_threshold", "joints_outside")
+HELD_BYTES = 256 * 2**20  # of pictures that wait for their batch; large ones make it smaller
+UNREADABLE = "pictures that cannot be read"
+OUTSIDE = "boxes outside their picture, or smaller than a pixel"
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """What was done: entries in COCO's result form, and a line for each picture that could not be used."""
+class Reading:
+    """A picture (H, W, 3) uint8 BGR, its P persons' boxes (P, 5), crops (P, h, w, 3) and the crops' matrices
+    picture -> input (P, 2, 3); ``outside`` are boxes that are not on it."""
 
-    results: list[dict[str, Any]]
-    problems: list[str]
-
-
-def find_pictures(path: Path) -> list[Path]:
-    """The picture itself, or every file in a folder (and below) that is named like a picture, sorted."""
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise UserError(f"{path}: no such picture or folder")
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not found:
-        raise UserError(f"{path}: no picture in it (looked for {', '.join(sorted(SUFFIXES))})")
-    return found
+    photo: Photo
+    image: np.ndarray
+    boxes: np.ndarray
+    crops: np.ndarray
+    matrices: np.ndarray
+    outside: np.ndarray
 
 
-def read_boxes(path: Path) -> dict[str, list[list[float]]]:
-    """Boxes by picture: lists of x, y, width, height and score, from either of two forms.
-
-    A mapping of file names to lists of boxes of 4 numbers (or 5, with a score), or COCO detections: a list of
-    ``{"image_id" or "file_name", "bbox", "score"}`` (``score`` may be left out; other categories than
-    person are). A picture is named by its file name, its path below the folder, its name without the suffix,
-    or, as COCO's image id, the number that its name is. UserError names a malformed entry.
-    """
-    value = read_json(path, "boxes file")
-    boxes: dict[str, list[list[float]]] = {}
-    if isinstance(value, dict):
-        entries = [
-            (str(name), box, f"{path}: {name!r}, box {i}")
-            for name, rows in value.items()
-            for i, box in enumerate(rows if isinstance(rows, list) else [rows])
-        ]
-        boxes = {str(name): [] for name in value}
-    elif isinstance(value, list):
-        entries = []
-        for i, entry in enumerate(value):
-            place = f"{path}: entry {i}"
-            name = entry.get("file_name", entry.get("image_id")) if isinstance(entry, dict) else None
-            if name is None or "bbox" not in entry:
-                raise UserError(f"{place}: needs bbox and image_id or file_name")
-            if entry.get("category_id", PERSON) == PERSON:
-                box = entry["bbox"]
-                scored = [*box, entry["score"]] if "score" in entry and isinstance(box, list) else box
-                entries.append((str(name), scored, place))
-    else:
-        raise UserError(f"{path}: expected COCO detections or a mapping of file names to boxes")
-    for name, box, place in entries:
-        length = len(box) if isinstance(box, list) and len(box) in (4, 5) else 4
-        row = numbers(box, length, place)
-        if row[2] <= 0 or row[3] <= 0:
-            raise UserError(f"{place}: a box is x, y, width, height with a size above 0, not {box}")
-        boxes.setdefault(name, []).append(row if length == 5 else [*row, 1.0])
-    return boxes
-
-
-def predict_pictures(
+def predict_photos(
     ensemble: Ensemble,
-    pictures: list[Path],
-    root: Path,
-    boxes: dict[str, list[list[float]]] | None,
+    photos: Sequence[Photo],
+    boxes: Mapping[str, np.ndarray] | None,
     out: Path,
+    notes: Notes,
+    *,
+    threshold: float = THRESHOLD,
     batch: int = 32,
-) -> Predicted:
-    """Predict by the paper's protocol; write ``out/predictions.json`` and ``out/overlays/``.
+    stop: Stop | None = None,
+    seen: Callable[[], Any] = lambda: None,
+) -> dict[str, Any]:
+    """Predict by the paper's protocol, write all results under ``out`` and return what the summary holds.
 
-    Without boxes the whole picture is one person. A picture that cannot be read is skipped and named among
-    the problems, as are boxes of pictures that are not there; a picture without a box is not.
+    ``boxes`` are (P, 5) by the pictures' names, x, y, width, height and score; without it each whole picture
+    is a person's box. ``stop`` ends it after the batch at hand; what was done by then is written. ``seen`` is
+    called for each picture when it has been read. Pictures that cannot be read and boxes outside theirs are
+    noted in ``notes``. UserError where the network gives a heat map that is none.
     """
-    names = [str(path.relative_to(root)) if path != root else path.name for path in pictures]
-    ids = _image_ids(pictures)
-    results: list[dict[str, Any]] = []
-    problems: list[str] = []
-    used: set[str] = set()
-    for path, name, image_id in zip(pictures, names, ids, strict=True):
-        try:
-            image = read_upright(path)
-        except UserError as error:
-            problems.append(str(error))
-            used.update(_keys(path, name))
-            continue
-        rows = [[0.0, 0.0, float(image.shape[1]), float(image.shape[0]), 1.0]]
-        if boxes is not None:
-            keys = [key for key in _keys(path, name) if key in boxes]
-            used.update(keys)
-            rows = [row for key in keys for row in boxes[key]]
-        joints = predict_image(ensemble, image, np.array(rows).reshape(-1, 5), batch)
-        for person, row in zip(joints, rows, strict=True):
-            results.append(_result(image_id, name, person, row))
-            draw.draw_skeleton(image, person, ensemble.skeleton, minimum=DRAWN_FROM)
-        target = out / "overlays" / f"{name}.jpg"
-        with atomic(target) as temporary:
-            temporary.write_bytes(draw.encode_jpeg(image, 92))
-    problems += [f"{name}: boxes, but no such picture" for name in sorted(set(boxes or ()) - used)]
-    write_json(out / "predictions.json", results)
-    return Predicted(results, problems)
-
-
-def predict_image(ensemble: Ensemble, image: np.ndarray, boxes: np.ndarray, batch: int = 32) -> np.ndarray:
-    """(P, K, 3) joints x, y in pixels and scores, of the persons in boxes (P, 4 or more) of a picture.
-
-    Boxes are enlarged as detections are, for MPII's joints too: its own squares come from annotations.
-    """
-    size = ensemble.input_size
-    matrices = crop_matrices(test_crops(boxes[:, :4], size), size)
-    paper = protocol("paper")
-    kernel = filter_kernel(ensemble.skeleton.name)
-    parts = [np.zeros((0, len(ensemble.skeleton.joints), 3))]
-    for chunk in _chunks(matrices, batch):
-        crops = np.stack([cv2.warpAffine(image, matrix, size[::-1]) for matrix in chunk])
-        maps, mirrored = heat_maps(ensemble, torch.from_numpy(crops))
-        merged = merge(maps, mirrored, ensemble.skeleton.mirrored, paper.shift)
-        joints = decode(merged, kernel, paper.offset)
-        parts.append(to_picture(joints, torch.from_numpy(chunk).to(joints.device)).cpu().numpy())
-    return np.concatenate(parts)
-
-
-def read_upright(path: Path) -> np.ndarray:
-    """The picture (H, W, 3) uint8 BGR as people see it: turned as its orientation tag says.
-
-    Unlike the data sets' reader, whose annotations are in the stored orientation. UserError where the file
-    is no picture, or only part of one.
-    """
-    read_picture(Picture(path, *picture_size(path)))  # refuses a truncated file, which OpenCV fills with grey
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise UserError(f"{path}: not a picture that OpenCV {cv2.__version__} can read")
-    return np.asarray(image)
-
-
-def _chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for first in range(0, len(rows), size):
-        yield rows[first : first + size]
-
-
-def _keys(path: Path, name: str) -> list[str]:
-    """What a boxes file may call a picture; each once."""
-    keys = [name, path.name, path.stem]
-    if path.stem.isdigit():
-        keys.append(str(int(path.stem)))
-    return list(dict.fromkeys(keys))
-
-
-def _image_ids(pictures: list[Path]) -> list[int]:
-    """The numbers that COCO's file names are; 1, 2, 3, ... where a name is not one, or two are the same."""
-    if all(path.stem.isdigit() for path in pictures):
-        ids = [int(path.stem) for path in pictures]
-        if len(set(ids)) == len(ids):
-            return ids
-    return list(range(1, len(pictures) + 1))
-
-
-def _result(image_id: int, name: str, joints: np.ndarray, box: list[float]) -> dict[str, Any]:
-    return {
-        "image_id": image_id,
-        "file_name": name,
-        "category_id": PERSON,
-        "bbox": box[:4],
-        "keypoints": np.round(joints, 3).ravel().tolist(),
-        "score": round(float(joints[:, 2].mean()) * box[4], 9),
+    cv2.setNumThreads(1)
+    todo = [photo for photo in photos if boxes is None or len(boxes.get(photo.name, ()))]
+    for name in (LINES, RESULTS, SUMMARY):
+        (out / name).unlink(missing_ok=True)
+    quicken(ensemble)
+    counts = Counter(dict.fromkeys(COUNTS, 0))
+    readings = _noted(_readings(todo, boxes, ensemble.input_size, stop, counts), notes, seen)
+    lines: list[str] = []
+    drawn: Future[None] | None = None
+    with ThreadPoolExecutor(1) as behind, (out / LINES).open("x", encoding="utf-8") as file:
+        for group in _groups(readings, batch):
+            joints = _predict(ensemble, group, batch)
+            new = [
+                line for pair in zip(group, joints, strict=True) for line in _lines(*pair, ensemble.skeleton)
+            ]
+            file.writelines(new)
+            file.flush()
+            lines += new
+            counts.update(_counts(group, joints, threshold))
+            if drawn:
+                drawn.result()
+            drawn = behind.submit(
+                _write_overlays, out, group, joints, ensemble.skeleton, threshold, boxes is not None
+            )
+        if drawn:
+            drawn.result()
+    write_text(out / RESULTS, f"[{','.join(lines)}]\n")
+    stopped = stop.signal if stop and counts["read"] < len(todo) else None
+    summary = {
+        "pictures": len(photos),
+        "without_box": len(photos) - len(todo),
+        **counts,
+        "threshold": threshold,
+        "whole_pictures": boxes is None,
+        "stopped_by": signal.Signals(stopped).name if stopped else None,
+        "joint_set": list(ensemble.skeleton.joints),
+        "left_out": {rule: {"count": len(e), "which": sorted(set(e))} for rule, e in notes.entries.items()},
     }
+    write_json(out / SUMMARY, summary)
+    return summary
+
+
+def _readings(
+    todo: Sequence[Photo],
+    boxes: Mapping[str, np.ndarray] | None,
+    input_size: tuple[int, int],
+    stop: Stop | None,
+    counts: Counter[str],
+) -> Iterator[Reading | str]:
+    """The pictures in order, read ahead by a thread, until told to stop; counted as they are asked for."""
+
+    def asked() -> Iterator[Photo]:
+        for photo in todo:
+            if stop and stop.signal:
+                return
+            counts["read"] += 1
+            yield photo
+
+    def read(photo: Photo) -> Reading | str:
+        return _read(photo, None if boxes is None else boxes[photo.name], input_size)
+
+    return ahead(read, asked(), 1)
+
+
+def _read(photo: Photo, boxes: np.ndarray | None, input_size: tuple[int, int]) -> Reading | str:
+    """The picture and its persons' crops, or what is wrong with it."""
+    try:
+        image = read_upright(photo.path)
+    except UserError as error:
+        return str(error)
+    height, width = image.shape[:2]
+    if boxes is None:
+        boxes = np.array([[0.0, 0.0, width, height, 1.0]])
+    x, y, w, h = boxes[:, :4].T
+    on = (x < width) & (y < height) & (x + w > 0) & (y + h > 0) & (w >= 1) & (h >= 1)
+    # Boxes are enlarged as detections are, for MPII's joints too: its own squares come from annotations.
+    matrices = crop_matrices(test_crops(boxes[on, :4], input_size), input_size)
+    crops = np.empty((len(matrices), *input_size, 3), np.uint8)
+    for crop, matrix in zip(crops, matrices, strict=True):
+        cv2.warpAffine(image, matrix, input_size[::-1], dst=crop)
+    return Reading(photo, image, boxes[on], crops, matrices, boxes[~on])
+
+
+def _noted(readings: Iterable[Reading | str], notes: Notes, seen: Callable[[], Any]) -> Iterator[Reading]:
+    """The pictures with persons; the others, and boxes that are not on theirs, are noted."""
+    for reading in readings:
+        seen()
+        if isinstance(reading, str):
+            notes.add(UNREADABLE, reading)
+            continue
+        for box in reading.outside[:, :4].tolist():
+            height, width = reading.image.shape[:2]
+            notes.add(OUTSIDE, f"{reading.photo.name}: box {box}, picture of {width} x {height} pixels")
+        if len(reading.crops):
+            yield reading
+
+
+def _groups(readings: Iterable[Reading], batch: int) -> Iterator[list[Reading]]:
+    """Pictures whose persons fill a batch together; fewer where the pictures are large, and at least one."""
+    group: list[Reading] = []
+    persons = held = 0
+    for reading in readings:
+        persons += len(reading.crops)
+        held += reading.image.nbytes
+        if group and (persons > batch or held > HELD_BYTES):
+            yield group
+            group, persons, held = [], len(reading.crops), reading.image.nbytes
+        group.append(reading)
+    if group:
+        yield group
+
+
+def _predict(ensemble: Ensemble, group: list[Reading], batch: int) -> list[np.ndarray]:
+    """(P, K, 3) joints x, y in pixels of the picture and scores, for each picture's P persons."""
+    crops = torch.from_numpy(np.concatenate([reading.crops for reading in group]))
+    matrices = torch.from_numpy(np.concatenate([reading.matrices for reading in group]))
+    parts = math.ceil(len(crops) / batch)
+    paper, order = protocol("paper"), ensemble.skeleton.mirrored
+    kernel = filter_kernel(ensemble.skeleton.name)
+    found = []
+    for images, own in zip(crops.tensor_split(parts), matrices.tensor_split(parts), strict=True):
+        try:
+            maps, mirrored = heat_maps(ensemble, images)
+        except torch.OutOfMemoryError:
+            raise UserError(
+                f"out of memory with {len(images)} persons at once; try a smaller --batch"
+            ) from None
+        joints = decode(merge(maps, mirrored, order, paper.shift), kernel, paper.offset)
+        found.append(to_picture(joints, own.to(joints.device)).cpu().numpy())
+    ends = np.cumsum([len(reading.crops) for reading in group])[:-1]
+    return np.split(np.concatenate(found), ends)
+
+
+def _outside(reading: Reading, joints: np.ndarray) -> np.ndarray:
+    """(P, K) whether each joint lies outside the picture."""
+    height, width = reading.image.shape[:2]
+    x, y = joints[..., 0], joints[..., 1]
+    return np.asarray((x < 0) | (y < 0) | (x > width - 1) | (y > height - 1))
+
+
+def _counts(group: list[Reading], joints: list[np.ndarray], threshold: float) -> dict[str, int]:
+    return {
+        "predicted": len(group),
+        "persons": sum(len(persons) for persons in joints),
+        "joints": sum(persons[..., 2].size for persons in joints),
+        "joints_above_threshold": sum(int((persons[..., 2] > threshold).sum()) for persons in joints),
+        "joints_outside": sum(int(_outside(*pair).sum()) for pair in zip(group, joints, strict=True)),
+    }
+
+
+def _lines(reading: Reading, joints: np.ndarray, skeleton: Skeleton) -> list[str]:
+    """A picture's persons as COCO results, a line each, with its file's name and the joints outside it."""
+    scores = joints[..., 2].mean(axis=1) * reading.boxes[:, 4]
+    entries = [
+        {
+            "image_id": reading.photo.image_id,
+            "file_name": reading.photo.name,
+            "category_id": PERSON,
+            "bbox": box[:4],
+            "keypoints": keypoints,
+            "score": round(score, 9),
+            "outside": [skeleton.joints[k] for k in np.flatnonzero(outside)],
+        }
+        for box, keypoints, score, outside in zip(
+            reading.boxes.tolist(),
+            joints.round(3).reshape(len(joints), -1).tolist(),
+            scores.tolist(),
+            _outside(reading, joints),
+            strict=True,
+        )
+    ]
+    return [json.dumps(entry, allow_nan=False) + "\n" for entry in entries]
+
+
+def _write_overlays(
+    out: Path,
+    group: list[Reading],
+    joints: list[np.ndarray],
+    skeleton: Skeleton,
+    threshold: float,
+    boxed: bool,
+) -> None:
+    """The pictures with their persons, and boxes where they were given; joints outside thin, at the edge."""
+    for reading, persons in zip(group, joints, strict=True):
+        image, shown = reading.image, persons.copy()
+        shown[..., :2] = shown[..., :2].clip(0, (image.shape[1] - 1, image.shape[0] - 1))
+        shown[_outside(reading, persons), 2] = np.finfo(float).min
+        for box in reading.boxes if boxed else ():
+            draw.draw_box(image, box)
+        for person in shown:
+            draw.draw_skeleton(image, person, skeleton, minimum=-math.inf, threshold=threshold)
+        target = out / OVERLAYS / f"{reading.photo.name}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(draw.encode_jpeg(image, 92))
+            temporary.replace(target)  # whole or absent; not synced, as it can be made again
+        finally:
+            temporary.unlink(missing_ok=True)
