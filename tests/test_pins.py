@@ -28,6 +28,7 @@ def test_conda_and_pip_list_the_same_packages_at_the_same_versions():
 def test_every_dependency_is_pinned_and_torch_is_the_one_that_is_tried():
     project = tomllib.loads(Path("pyproject.toml").read_text())
     named = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    named += project["project"]["optional-dependencies"]["export"]
     missing = {normal(re.split(r"[<>=]", name)[0]) for name in named} - set(LOCK)
     assert not missing
     assert LOCK["torch"] == "2.13.0"

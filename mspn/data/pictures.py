@@ -64,7 +64,7 @@ def read_upright(path: Path) -> np.ndarray:
 
     Raises UserError where the file cannot be read, is none of KINDS, is larger than MOST_SIDE or MOST_PIXELS
     (known from its head, before it is decoded), or is damaged as far as its decoder notices. JPEG, BMP and
-    WebP have no checksum: of 1,000 bytes overwritten in a JPEG libjpeg notices most, of a flipped bit few.
+    WebP have no checksum: 1,000 bytes overwritten in a JPEG are mostly noticed, a flipped bit seldom is.
     """
     try:
         data = path.read_bytes()
