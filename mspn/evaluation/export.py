@@ -14,7 +14,7 @@ from mspn.data.batches import DEVIATION, MEAN
 from mspn.data.geometry import TEST_ENLARGEMENT
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
-from mspn.evaluation.protocols import FILTER_KERNELS
+from mspn.evaluation.protocols import filter_kernel
 from mspn.files import atomic
 from mspn.networks.weights import load_network
 from mspn.training.targets import PEAK, STRIDE
@@ -76,7 +76,7 @@ def about(header: dict[str, Any]) -> dict[str, Any]:
         "deviation": list(DEVIATION),
         "stride": STRIDE,
         "peak": PEAK,
-        "filter_kernel": FILTER_KERNELS[joint_set.name],
+        "filter_kernel": filter_kernel(joint_set.name),
         "box_enlargement": list(TEST_ENLARGEMENT),
         "tensor_hash": header["tensor_hash"],
         "run": header.get("run"),
