@@ -128,7 +128,7 @@ def test_damaged_detections(site):
 
 
 def test_missing_weights(site):
-    assert "imagenet: no such" in the_problem(preflight.check_weights(experiment(site)))
+    assert "imagenet: no resnet50.pth" in the_problem(preflight.check_weights(experiment(site)))
     (site / "imagenet").mkdir()
     assert "no resnet50.pth" in the_problem(preflight.check_weights(experiment(site)))
 

@@ -184,7 +184,7 @@ def test_mpii_is_scored_by_pckh(experiment, here):
 
 
 def test_the_command_prints_the_paper_protocol(experiment, here, monkeypatch, capsys):
-    monkeypatch.setattr("mspn.experiment.experiment.load_experiment", lambda scale: experiment)
+    monkeypatch.setattr("mspn.experiment.load.load_experiment", lambda scale: experiment)
     arguments = ["--scale", "smoke", "--run", "mspn-2", "--detector", "gt", "--device", "cpu"]
     assert main(["evaluate", *arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)

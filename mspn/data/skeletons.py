@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mspn.experiment.joint_sets import JointSet, checked, load_joint_set, mirror
+from mspn.errors import UserError
+from mspn.experiment.joint_sets import JointSet, checked, load_joint_set, mirror, shipped
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def skeleton_of_weights(header: Mapping[str, Any]) -> Skeleton:
     """The joint set that a weight file's header names, or holds where it is not one of this program's."""
     if "joints" in header:
         return _skeleton(checked(header["joints"], "the weight file's header, joints"))
+    if header["joint_set"] not in shipped():  # a path in a file of unknown origin is not followed
+        raise UserError(f"unknown joint set {header['joint_set']!r}; there are: {', '.join(shipped())}")
     return skeleton(header["joint_set"])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mspn.data.skeletons import skeleton
+from mspn.data.skeletons import skeleton_of_weights
 from mspn.errors import UserError, shown
 from mspn.networks.build import constructor
 
@@ -69,7 +69,7 @@ def check_header(header: Any, place: str) -> None:
     if not isinstance(header["joint_set"], str):
         raise UserError(f"{place}: joint_set {_quoted(header['joint_set'])} is not a name")
     try:
-        wanted = len(skeleton(header["joint_set"]).joints)
+        wanted = len(skeleton_of_weights(header).joints)
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
     check_input_size(header["input_size"], place)
