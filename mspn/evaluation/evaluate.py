@@ -49,13 +49,29 @@ def evaluate(
 
     Raises UserError where weights, data or boxes are missing or do not belong together.
     """
-    started = time.monotonic()
     if detector not in (experiment.detectors(run) if run.joint_set == "mpii" else experiment.scale.detectors):
         raise UserError(
             f"run {run.run!r} has no detector {detector!r} at scale {experiment.scale.name}; "
             f"the grid asks for {', '.join(experiment.detectors(run))}"
         )
     ensemble = load_run(experiment, run, seed, device)
+    folder, who = experiment.evaluation_folder(run, seed, detector), {"run": run.run, "seed": seed}
+    return measure(experiment, run, detector, ensemble, folder, who, batch=batch, workers=workers)
+
+
+def measure(
+    experiment: Experiment,
+    run: Run,
+    detector: str,
+    ensemble: Ensemble,
+    folder: Path,
+    who: dict[str, Any],
+    *,
+    batch: int = 32,
+    workers: int = 0,
+) -> Path:
+    """Score networks on a run's data, into ``folder``, which is returned; ``who`` begins the address."""
+    started = time.monotonic()
     dataset = run.datasets[0]
     data, root = experiment.scale.datasets[dataset], experiment.data_folder(dataset)
     truth = load_split(data, root, "val")
@@ -76,7 +92,6 @@ def evaluate(
         else score_mpii(truth, joints[joints_of(protocol)])
         for name, protocol in protocols.items()
     }
-    folder = experiment.evaluation_folder(run, seed, detector)
     (folder / "metrics.json").unlink(missing_ok=True)  # what it speaks of is about to change
     rows = figure_rows(scored, experiment.scale.bootstrap)
     main = scored[MAIN]
@@ -88,7 +103,7 @@ def evaluate(
     write_sheet(folder / "sheet.jpg", truth, main.joints, verdicts)
     if not run.members:
         _write_stages(folder / "stages.npz", ensemble, run, truth)
-    address = _address(experiment, run, seed, detector, ensemble, truth, boxes, boxes_file)
+    address = who | _address(experiment, run, detector, ensemble, truth, boxes, boxes_file)
     address["protocols"] = {name: asdict(protocol) for name, protocol in protocols.items()}
     address["pck"] = {
         part.measure.mean: {"persons": len(truth), "without_length": part.distances.without_length}
@@ -160,7 +175,6 @@ def joints_by_way(
 def _address(
     experiment: Experiment,
     run: Run,
-    seed: int,
     detector: str,
     ensemble: Ensemble,
     truth: Persons,
@@ -175,8 +189,6 @@ def _address(
     single = members[0] if len(members) == 1 else None
     dataset = run.datasets[0]
     return {
-        "run": run.run,
-        "seed": seed,
         "scale": experiment.scale.name,
         "detector": detector,
         "training_id": "+".join(str(member["training_id"]) for member in members),

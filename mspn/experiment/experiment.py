@@ -191,10 +191,14 @@ class Experiment:
     def evaluation_identity(self, run: Run, seed: int, detector: str) -> dict[str, Any]:
         """What decides an evaluation's figures."""
         members = [self.run(name) for name in run.members] or [run]
-        dataset = run.datasets[0]
-        boxes = None if run.joint_set == "mpii" else digest(self.boxes_identity(dataset, detector))
+        trainings = [self.training_id(member, seed) for member in members]
+        return {"trainings": trainings, **self.measuring_identity(run.datasets[0], detector)}
+
+    def measuring_identity(self, dataset: str, detector: str) -> dict[str, Any]:
+        """What decides an evaluation's figures besides the weights."""
+        given = joint_set_of(self.scale.datasets[dataset]) == "mpii"  # its persons are given, not detected
+        boxes = None if given else digest(self.boxes_identity(dataset, detector))
         return {
-            "trainings": [self.training_id(member, seed) for member in members],
             "data": self.data_identity(dataset, "val"),
             "boxes": boxes,
             "bootstrap": self.scale.bootstrap,
@@ -265,6 +269,10 @@ class Experiment:
     def evaluation_folder(self, run: Run, seed: int, detector: str) -> Path:
         """Where a run's predictions and metrics on one detector's boxes lie."""
         return self.results / "runs" / run.run / f"seed-{seed}" / detector
+
+    def imported_folder(self, name: str, detector: str) -> Path:
+        """Where the predictions and metrics of weights from elsewhere on one detector's boxes lie."""
+        return self.results / "imported" / name / detector
 
     def data_folder(self, dataset: str) -> Path:
         """Where a data set lies: its root, or for a synthetic one the place it is made at."""

@@ -66,10 +66,11 @@ def check_header(header: Any, place: str) -> None:
         raise UserError(f"{place}: format {_quoted(header['format'])}; this version reads format {FORMAT}")
     if too_deep(header):
         raise UserError(f"{place}: the header is nested too deeply: more than {DEEPEST} levels")
-    if not isinstance(header["joint_set"], str):
-        raise UserError(f"{place}: joint_set {_quoted(header['joint_set'])} is not a name")
+    joint_set = header["joint_set"]
+    if not isinstance(joint_set, str) or not re.fullmatch("[a-z0-9][a-z0-9-]*", joint_set):
+        raise UserError(f"{place}: joint_set {_quoted(joint_set)} is not a name")  # nor the path of a file
     try:
-        wanted = len(skeleton_of_weights(header).joints)
+        found = skeleton_of_weights(header)
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
     check_input_size(header["input_size"], place)
@@ -84,8 +85,10 @@ def check_header(header: Any, place: str) -> None:
             raise UserError(f"{place}: {key} {_quoted(value)} is not of type {kind.__name__}")
     _check_keywords(header["constructor"], header["keywords"], place)
     joints = header["keywords"]["joints"]
-    if joints != wanted:
-        raise UserError(f"{place}: a network of {joints} joints, but {header['joint_set']} has {wanted}")
+    if found.name != joint_set or joints != len(found.joints):
+        raise UserError(
+            f"{place}: a network of {joints} joints of {joint_set}, but {found.name} has {len(found.joints)}"
+        )
 
 
 def check_input_size(size: Any, place: str) -> None:

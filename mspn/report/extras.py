@@ -6,6 +6,7 @@ from typing import Any
 from mspn.errors import UserError
 from mspn.report.addresses import evaluation_address, file_address
 from mspn.report.cells import Book, Cell, Entry, signed
+from mspn.report.imported import IMPORTED_NOTE, imported_rows
 from mspn.report.results import Results, Training
 from mspn.report.views import Slot, View
 
@@ -111,14 +112,16 @@ def evaluations_view(results: Results, book: Book) -> View:
         stale = results.evaluations[run, detector, seed].stale
         slots.append(Slot("stale" if stale else ""))
         rows.append(slots)
+    imported = imported_rows(results.experiment, book, (*COCO_METRICS, "Mean"), _triple)
     labels = ("Run", "Boxes", "Seed", *COCO_METRICS, HEAD, "State")
     return view(
         "evaluations",
         "All evaluations, protocol “paper”",
         labels,
-        rows,
+        rows + imported,
         "Each seed for itself; intervals are over images (95 %, bootstrap). Stale: of another configuration "
         "or other code than the present one.",
+        *([IMPORTED_NOTE] if imported else []),
     )
 
 

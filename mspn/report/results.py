@@ -204,7 +204,7 @@ def collect(experiment: Experiment) -> Results:
         if (run, seed, detector) not in wanted:
             foreign.append(str(path))
             continue
-        address, rows = _read_metrics(path)
+        address, rows = read_metrics(path)
         stale = _stale(experiment, experiment.grid[run], int(seed), address)
         evaluations[run, detector, int(seed)] = Evaluation(
             run, int(seed), detector, path.parent, address, stale
@@ -230,7 +230,8 @@ def collect(experiment: Experiment) -> Results:
     )
 
 
-def _read_metrics(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+def read_metrics(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The address and the figures of an evaluation; UserError where the file holds something else."""
     content = read_json(path, "metrics file")
     try:
         rows = pd.DataFrame(content["rows"])[["protocol", "metric", "value", "low", "high"]]
