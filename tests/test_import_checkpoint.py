@@ -91,6 +91,7 @@ def test_what_mmpose_publishes_is_its_present_layout_under_older_names(tmp_path:
     torch.save(renamed, new)
     (read, header), (_, expected) = import_checkpoint(old, out), import_checkpoint(new, out)
     assert read.layout == "mmpose-0.x" and not read.left_over and not read.random
+    assert read.same == ["data_preprocessor.mean", "data_preprocessor.std"]
     assert header["tensor_hash"] == expected["tensor_hash"] and header["keywords"] == expected["keywords"]
     with pytest.raises(UserError, match=rf"2 names do not fit\n  {mean}: not 103.53, 116.28, 123.6"):
         adopt(state, "old", channels="bgr")

@@ -1,8 +1,10 @@
 """Turn a published MSPN checkpoint into this project's weight file.
 
-Two layouts are known, and told apart by their names: the authors' release and mmpose's, of any number of
-stages. Weights under a `model` or `state_dict` key and names with a `module.` prefix are found. Every name
-must fit; one that is missing or left over is an error that lists it, unless --allow-partial names it.
+Three layouts are known, and told apart by their names: the authors' release, mmpose's present one, and that
+of its versions 0.x, in which it publishes its files; of up to 16 stages. Weights under a `model` or
+`state_dict` key and names with a `module.` prefix are found. Every name must fit, and no tensor hold NaN,
+infinity or a variance below 0; what does not is an error that lists it, unless --allow-partial names it.
+See docs/published-weights.md.
 """
 
 import argparse
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         args.checkpoint, args.out, input_size=size, allow_partial=args.allow_partial, channels=args.channels
     )
     if args.json:
-        told = {"layout": read.layout, "left_over": read.left_over}
+        told = {"layout": read.layout, "left_over": read.left_over, "same": read.same}
         print(json.dumps({**header, **told}, indent=1))
         return 0
     keywords = read.keywords
@@ -63,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         print("a bias on every convolution before batch norm, kept")
     if keywords["rgb_input"]:
         print("reads RGB: the network reverses the channels of the BGR images that it is given")
-    for kind, names in (("not whole, random here", read.random), ("left over, not used", read.left_over)):
+    kinds = {"not whole, random here": read.random, "left over, not used": read.left_over}
+    for kind, names in {**kinds, "compared, the same here": read.same}.items():
         for name in names:
             print(f"{kind}: {name}")
     height, width = header["input_size"]

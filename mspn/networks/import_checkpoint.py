@@ -58,6 +58,7 @@ class Import:
     state: dict[str, Tensor]
     random: list[str]  # this project's units that keep their initial weights, as allowed
     left_over: list[str]  # the source's names that are not used, as allowed
+    same: list[str]  # the source's names that were compared with this project's constants, and are equal
 
 
 def detect_layout(state: Mapping[str, Tensor], place: str) -> str:
@@ -140,12 +141,13 @@ def adopt(
         key for key in own if key.endswith("conv.weight")
     }
     read = transfer(source, own, pairs, biases=layout.biases)
-    misfits = read.misfits | _normalisation(source, order)
-    misfits = {there: why for there, why in misfits.items() if why}
+    constants = _normalisation(source, order)
+    misfits = {there: why for there, why in (read.misfits | constants).items() if why}
     refuse(f"{place} ({name} layout)", misfits, allow_partial)
     left_over = [there for there, why in misfits.items() if why == "left over"]
     state = _with_random(read.state, own, keywords, place) if read.unread else read.state
-    return Import(name, keywords, joint_set, state, read.unread, left_over)
+    same = [there for there, why in constants.items() if not why]
+    return Import(name, keywords, joint_set, state, read.unread, left_over, same)
 
 
 def _normalisation(source: Mapping[str, Tensor], order: str) -> dict[str, str]:
