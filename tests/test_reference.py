@@ -1,4 +1,4 @@
-"""The results that the repository keeps: whole, of their configuration, and truly told in docs/reference-run.md."""
+"""The results that the repository keeps: whole, and truly told in docs/reference-run.md."""
 
 import csv
 import json
