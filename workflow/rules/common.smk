@@ -33,7 +33,7 @@ if workflow.dag_settings and Path(workflow.main_snakefile).resolve() == OWN:
 if unknown := set(config) - {"scale"}:
     raise WorkflowError(f"--config: unknown key {sorted(unknown)}; allowed: scale")
 
-# Named in no rule's parameters, so that another spelling of the same scale repeats nothing.
+# A resource of the rules, not a parameter, so that another spelling of the same scale repeats nothing.
 SCALE = str(config.get("scale", "demo"))
 try:
     EXPERIMENT = load_experiment(SCALE)

@@ -10,11 +10,13 @@ rule synth:
         f"{BENCHMARKS}/synth/{{dataset}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        scale=SCALE,
     params:
         # Another configuration or another generator makes another data set.
         identity=lambda w: [EXPERIMENT.data_identity(w.dataset, split) for split in ("train", "val")],
     shell:
-        "python -m mspn synth --scale {SCALE:q} --dataset {wildcards.dataset} 2>&1 | tee {log}"
+        "python -m mspn synth --scale {resources.scale:q} --dataset {wildcards.dataset} 2>&1 | tee {log}"
 
 
 # The store itself lies beside its manifest, undeclared, so that an interrupted one is continued.
@@ -29,10 +31,12 @@ rule crops:
         f"{BENCHMARKS}/crops/{{dataset}}-{{size}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        scale=SCALE,
     params:
         identity=lambda w: EXPERIMENT.store_identity(w.dataset, parse_size(w.size)),
     shell:
-        "python -m mspn crops --scale {SCALE:q} --dataset {wildcards.dataset} --input {wildcards.size}"
+        "python -m mspn crops --scale {resources.scale:q} --dataset {wildcards.dataset} --input {wildcards.size}"
         " 2>&1 | tee {log}"
 
 
@@ -49,8 +53,10 @@ rule detect:
         f"{BENCHMARKS}/detect/{{dataset}}-{{detector}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        scale=SCALE,
     params:
         identity=lambda w: EXPERIMENT.boxes_identity(w.dataset, w.detector),
     shell:
-        "python -m mspn detect --scale {SCALE:q} --dataset {wildcards.dataset}"
+        "python -m mspn detect --scale {resources.scale:q} --dataset {wildcards.dataset}"
         " --detector {wildcards.detector} 2>&1 | tee {log}"

@@ -21,11 +21,12 @@ rule evaluate:
         ENVIRONMENT
     threads: 1
     resources:
+        scale=SCALE,
         gpu=0,
         gres="",
         gpu_share=1,
     params:
         identity=lambda w: EXPERIMENT.evaluation_identity(EXPERIMENT.run(w.run), int(w.seed), w.detector),
     shell:
-        LAUNCH + " evaluate --scale {SCALE:q} --run {wildcards.run} --seed {wildcards.seed}"
+        LAUNCH + " evaluate --scale {resources.scale:q} --run {wildcards.run} --seed {wildcards.seed}"
         " --detector {wildcards.detector} --threads {threads} 2>&1 | tee {log}"

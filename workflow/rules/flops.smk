@@ -14,12 +14,14 @@ rule flops:
         f"{BENCHMARKS}/flops.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        scale=SCALE,
     params:
         folder=lambda w, output: str(Path(output.table).parent),
         networks=EXPERIMENT.networks(),
         revisions={**EXPERIMENT.network_revisions(), "flops": REVISIONS["flops"]},
     shell:
-        "python -m mspn flops --scale {SCALE:q} --out {params.folder:q} 2>&1 | tee {log}"
+        "python -m mspn flops --scale {resources.scale:q} --out {params.folder:q} 2>&1 | tee {log}"
 
 
 rule latency:
@@ -32,6 +34,7 @@ rule latency:
     conda:
         ENVIRONMENT
     resources:
+        scale=SCALE,
         gpu=0,
         gres="",
         gpu_share=1,
@@ -40,4 +43,4 @@ rule latency:
         revisions=EXPERIMENT.network_revisions(),
         size=[EXPERIMENT.scale.width, EXPERIMENT.scale.inputs],
     shell:
-        LAUNCH + " bench latency --scale {SCALE:q} --out {output} 2>&1 | tee {log}"
+        LAUNCH + " bench latency --scale {resources.scale:q} --out {output} 2>&1 | tee {log}"

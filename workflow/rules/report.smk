@@ -41,8 +41,10 @@ rule report:
         f"{BENCHMARKS}/report.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        scale=SCALE,
     params:
         scale=EXPERIMENT.scale.model_dump(mode="json"),
         code=code_hash("mspn/report"),
     shell:
-        "python -m mspn report make --scale {SCALE:q} 2>&1 | tee {log}"
+        "python -m mspn report make --scale {resources.scale:q} 2>&1 | tee {log}"

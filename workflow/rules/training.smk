@@ -5,7 +5,7 @@ TRAIN = (
     # The training itself listens to these signals; the shell and tee around it wait for it.
     "trap '' TERM USR1; " + LAUNCH
     # Beside each process, threads that make its batches; they change no result.
-    + " train --scale {SCALE:q} --threads {threads}"
+    + " train --scale {resources.scale:q} --threads {threads}"
     " --workers $(( ({threads} - 1) / ({resources.gpu} ? {resources.gpu} : 1) ))"
     # What a profile may set for its machine; it changes no result's identity.
     " --compile {resources.compile:q} --gradient-checkpointing {resources.gradient_checkpointing:q}"
@@ -30,6 +30,7 @@ rule train:
         ENVIRONMENT
     threads: 1
     resources:
+        scale=SCALE,
         gpu=0,
         gres="",
         gpu_share=1,
@@ -37,7 +38,7 @@ rule train:
         gradient_checkpointing="off",
         store_on_device="off",
     shell:
-        TRAIN + " --training {wildcards.training} 2>&1 | tee {log}"
+        f"{TRAIN} --training {{wildcards.training}} 2>&1 | tee {{log}}"
 
 
 # What trainings of several lengths have in common: warm-up and the constant rate, up to where each cools down.
@@ -57,6 +58,7 @@ rule trunk:
         ENVIRONMENT
     threads: 1
     resources:
+        scale=SCALE,
         gpu=0,
         gres="",
         gpu_share=1,
@@ -64,4 +66,4 @@ rule trunk:
         gradient_checkpointing="off",
         store_on_device="off",
     shell:
-        TRAIN + " --trunk {wildcards.trunk} --until {wildcards.step} 2>&1 | tee {log}"
+        f"{TRAIN} --trunk {{wildcards.trunk}} --until {{wildcards.step}} 2>&1 | tee {{log}}"

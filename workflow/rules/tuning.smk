@@ -12,8 +12,10 @@ checkpoint halve:
         f"{BENCHMARKS}/halve/{{run}}-round-{{round}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        scale=SCALE,
     shell:
-        "python -m mspn tune --scale {SCALE:q} --run {wildcards.run} --round {wildcards.round} --out {output}"
+        "python -m mspn tune --scale {resources.scale:q} --run {wildcards.run} --round {wildcards.round} --out {output}"
         " 2>&1 | tee {log}"
 
 
@@ -28,5 +30,7 @@ rule tune:
         f"{BENCHMARKS}/tune.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        scale=SCALE,
     shell:
-        "python -m mspn tune --scale {SCALE:q} --out {output} 2>&1 | tee {log}"
+        "python -m mspn tune --scale {resources.scale:q} --out {output} 2>&1 | tee {log}"
