@@ -115,7 +115,7 @@ def mutate_text(data: st.DataObject, header: dict[str, Any]) -> str:
     for _ in range(data.draw(st.integers(0, 2))):
         inner = header.get("keywords")
         place = data.draw(st.sampled_from([header, inner] if isinstance(inner, dict) else [header]))
-        key = data.draw(st.sampled_from([*sorted(place), "partial", "more"]))
+        key = data.draw(st.sampled_from([*sorted(place), "partial", "joints", "more"]))
         if key == "keywords" or data.draw(st.booleans()):
             place[key] = f"\0{len(holes)}"
             holes.append(data.draw(st.sampled_from(VALUES)))

@@ -78,9 +78,10 @@ def test_a_published_checkpoint_is_imported_scored_and_shown_apart(
         progress=False,
     )
     write_json(boxes, as_detections(load_split(experiment.scale.datasets["coco"], root, "val")))
-    monkeypatch.setattr("mspn.experiment.load.load_experiment", lambda scale: experiment)
     published("mmpose-0.x", 1, here / "mspn50.pth")
     assert main(["import-checkpoint", "mspn50.pth", "--out", "mspn50.safetensors", "--input", "64x48"]) == 0
+    # After a first call: all verbs are imported then, and none keeps this one.
+    monkeypatch.setattr("mspn.experiment.load.load_experiment", lambda scale: experiment)
     capsys.readouterr()
     command = ["evaluate", "--weights", "mspn50.safetensors", "--scale", "smoke", "--device", "cpu"]
     assert main(command) == 0
@@ -123,6 +124,17 @@ def test_a_published_checkpoint_is_imported_scored_and_shown_apart(
     assert (
         told["folder"] == "elsewhere" and told["imported"] == address["imported"] and len(told["rows"]) == 10
     )
+
+
+def test_mpii_weights_are_scored_on_the_persons_given(experiment: Experiment, here: Path) -> None:
+    root = experiment.data_folder("mpii")
+    options: dict[str, Any] = {"difficulty": "plain", "seed": 1, "workers": 1, "progress": False}
+    make_dataset(root, layout="mpii", train_images=1, val_images=4, **options)
+    weights = write_weights(here / "m.safetensors", joint_set="mpii", size=(64, 64))
+    folder = evaluate_weights(experiment, weights, "gt", CPU)
+    assert "Mean" in {row["metric"] for row in read_json(folder / "metrics.json")["rows"]}
+    (row,) = evaluations_view(collect(experiment), Book()).body
+    assert row[0].text == "m" and row[-2].cells and row[-1].text == "imported weights"
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,8 @@ def test_unusable_files_are_refused(saved: Path, tmp_path: Path) -> None:
         ("joint_set", '["coco"]', r"joint_set \['coco'\] is not a name"),
         ("joint_set", '"face"', "unknown joint set 'face'"),
         ("joint_set", '"mpii"', "a network of 17 joints of mpii, but mpii has 16"),
+        ("joint_set", '"../coco.yaml"', "is not a name"),
+        ("joint_set", '"own"', "unknown joint set 'own'"),
         ("tensor_hash", "1", "tensor_hash 1 is no SHA-256"),
         ("partial", "3", "partial 3 is not a list"),
         ("source", "[]", r"source \[\] is not of type str"),
