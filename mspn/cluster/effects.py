@@ -5,6 +5,7 @@ from typing import Any
 
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
+from mspn.experiment.grid import Run
 from mspn.experiment.paper import load_figures
 from mspn.files import read_json
 from mspn.report.claim_parts import CLAIMS, DET
@@ -44,7 +45,8 @@ def detectable(
     draws = Draws(collect(experiment), rules.model_copy(update={"draws": REPLICATES}))
     runs = frozenset(plan.runs) & frozenset(experiment.grid)
     design = paper_design(load_figures(), names, runs)
-    measured, images = measured_noise(draws, design), count_images(experiment)
+    measured = measured_noise(draws, design)
+    images = count_images(experiment, experiment.grid[design.aps[0][0]])
     noise = measured or Noise(ASSUMED.images * math.sqrt(COCO_IMAGES / max(1, images)), ASSUMED.seeds)
     noise = Noise(
         noise.images if image_deviation is None else image_deviation,
@@ -90,14 +92,15 @@ def planned_statements(experiment: Experiment, plan: Plan) -> frozenset[str]:
     )  # fmt: skip
 
 
-def count_images(experiment: Experiment) -> int:
-    """The images of the validation split; those of COCO minival where its annotations are not there."""
-    data = experiment.scale.datasets.get("coco")
+def count_images(experiment: Experiment, run: Run) -> int:
+    """The validation images that a run is scored on; COCO minival's where its annotations are not there."""
+    name = run.datasets[0]
+    data = experiment.scale.datasets[name]
     if isinstance(data, SynthData):
         return data.val_images
-    files = experiment.annotation_files("coco", "val") if data else []
-    there = [path for path in files if path.suffix == ".json" and path.is_file()]
-    return sum(len(read_json(path, "annotation file")["images"]) for path in there) or COCO_IMAGES
+    there = [path for path in experiment.annotation_files(name, "val") if path.suffix == ".json"]
+    files = [read_json(path, "annotation file") for path in there if path.is_file()]
+    return sum(len(content["images"]) for content in files) or COCO_IMAGES
 
 
 def _source(given: float | None, measured: Noise | None) -> str:
