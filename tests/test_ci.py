@@ -54,7 +54,7 @@ def test_the_verb_prints_a_table_and_json(files, capsys):
     found = json.loads(capsys.readouterr().out)
     text = describe(found)
     gap = found["difference"]["AP"]
-    assert f"{gap['value']:+6.2f} [{gap['low']:+5.2f}, {gap['high']:+5.2f}]" in text
+    assert f"{gap['value']:+.2f} [{gap['low']:+.2f}, {gap['high']:+.2f}]" in text
     assert "the same images drawn for both" in text and "40 images" in text
     assert main(["ci", str(a), "--truth", str(truth), "--replicates", "100"]) == 0
     assert "A - B" not in capsys.readouterr().out

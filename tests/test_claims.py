@@ -1,23 +1,28 @@
 """The claims: true of the paper's own figures, and judged by the stated rules on what was measured."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mspn.errors import UserError
 from mspn.experiment.grid import load_grid
 from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import load_figures
+from mspn.experiment.provenance import commit_of
 from mspn.report.budgets import budgets, last_doubling
 from mspn.report.claim_parts import CLAIMS, DET, Ask, contrast_of
 from mspn.report.claims import VERDICTS, StatementResult, evaluate, paper_ask
+from mspn.report.claims_view import write_claims
 from mspn.report.draws import Draws
 from mspn.report.noise import Spread, additive_residuals, spread
 from mspn.report.planned import deviations
 from mspn.report.results import Results, collect, is_partial
-from mspn.report.rules import load_rules
+from mspn.report.rules import RULES, load_rules
 from mspn.report.verdicts import evidence, holm, interval
 from tests import report_tree
 
@@ -140,6 +145,16 @@ def test_the_images_noise_is_taken_out_of_the_seeds_spread():
     assert Spread(0.01, 0.02, 5).population == 0
 
 
+def test_draws_of_nobody_are_left_out_of_the_noise():
+    """With a handful of images some draws hold no person; their AP is NaN."""
+    rng = np.random.default_rng(0)
+    table = {(run, seed): (rng.normal(50), rng.normal(50, 0.1, 4000)) for run in "ab" for seed in (0, 1)}
+    holes = {
+        key: (value, np.where(np.arange(4000) % 9, many, np.nan)) for key, (value, many) in table.items()
+    }
+    assert spread([holes]).images == pytest.approx(spread([table]).images, rel=0.1)
+
+
 def test_degrees_of_freedom_of_unequal_seeds():
     keys = [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1), ("c", 0), ("c", 3), ("d", 1)]
     projection, freedom = additive_residuals(keys)
@@ -214,6 +229,36 @@ def test_what_cannot_be_judged_says_why(monkeypatch, tmp_path):
     assert found["2b"].low is None
 
 
+def test_without_two_trainings_to_compare_the_noise_is_unknown(monkeypatch, tmp_path):
+    """An ensemble and one of its members: the ensemble is no training of its own."""
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0, 1)))
+    report_tree.fill("madeup", runs=("mspn-4-384x288-ext", "mspn-4-384x288-ensemble"))
+    found = judge("madeup")["9c"]
+    assert found.verdict == "undecided" and "noise of training is unknown" in found.reason
+
+
+def test_the_files_have_a_row_for_each_statement(monkeypatch, tmp_path):
+    monkeypatch.chdir(report_tree.shared("madeup", (0, 1)))
+    results = collect(load_experiment("madeup"))
+    claims = evaluate(results, load_figures(), Draws(results))
+    write_claims(claims, tmp_path)
+    text = (tmp_path / "claims.csv").read_text()
+    rows = pd.read_csv(tmp_path / "claims.csv").set_index("statement")
+    assert list(rows.index) == list(STATEMENTS) and text.replace("×", "").replace("–", "").isascii()
+    gain = claims[2].statements[0]
+    assert rows.loc["3a", "low"] == gain.low and rows.loc["3a", "verdict"] == gain.verdict
+    assert rows.loc["3a", "seeds"] == "0 1" and rows.low.isna()["3b"]
+    record = json.loads((tmp_path / "claims.json").read_text())[9]
+    assert record["summary"] == "1 not checkable here"
+    assert record["sentence"] == "not checkable here: MSPN's PCKh@0.5 above every cited row's"
+
+
+def test_the_rules_commit_is_told():
+    found = commit_of(RULES)
+    assert re.fullmatch("[0-9a-f]{40}", found["commit"]) and re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
+    assert commit_of(Path("/dev/null")) == {"commit": None, "date": None, "dirty": None}
+
+
 def test_a_single_seed_is_about_these_weights(monkeypatch):
     monkeypatch.chdir(report_tree.shared("paper", (0,)))
     found = judge("paper")
@@ -273,8 +318,6 @@ def with_budgets(name: str, aps: dict[str, dict[float, float]]) -> Results:
             grid[partial.run] = partial
             rows = results.metrics[(results.metrics.run == run) & (results.metrics.metric == "AP")]
             frames.append(rows.assign(run=partial.run, value=ap))
-    import pandas as pd
-
     experiment = replace(results.experiment, grid=grid)
     return replace(results, experiment=experiment, metrics=pd.concat(frames))
 

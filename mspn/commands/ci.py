@@ -43,33 +43,35 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(found: dict[str, Any]) -> str:
     """The figures for people."""
-    columns = {Path(entry["file"]).name: entry["figures"] for entry in found["files"]}
-    if len(found["files"]) == 2:
-        columns = {"A": found["files"][0]["figures"], "B": found["files"][1]["figures"]}
+    from tabulate import tabulate
+
+    columns = {letter: entry["figures"] for letter, entry in zip("AB", found["files"], strict=False)}
+    if "difference" in found:
         columns["A - B"] = found["difference"]
-    header = "       " + "".join(f"  {name:>21}" for name in columns)
     rows = [
-        f"{figure:7}"
-        + "".join(f"  {_cell(column[figure], name == 'A - B')}" for name, column in columns.items())
+        [figure, *(_cell(column[figure], "+" if name == "A - B" else "") for name, column in columns.items())]
         for figure in found["files"][0]["figures"]
     ]
     files = [
         f"{letter}: {entry['file']}, {entry['detections']:,} detections"
         for letter, entry in zip("AB", found["files"], strict=False)
     ]
-    notes = [
-        f"{found['truth']}: {found['images']:,} images, {found['persons']:,} persons that count",
-        *files,
-        f"{found['level']:.0%} intervals over images, {found['replicates']:,} replicates"
-        + ("; the same images drawn for both." if "difference" in found else "."),
-        "They hold for these weights: the noise of training is not in them.",
-    ]
-    return "\n".join([*notes[: 1 + len(files)], "", header, *rows, "", *notes[1 + len(files) :]])
+    drawn = "; the same images drawn for both" if "difference" in found else ""
+    return "\n".join(
+        [
+            f"{found['truth']}: {found['images']:,} images, {found['persons']:,} persons that count",
+            *files,
+            "",
+            tabulate(rows, headers=["", *columns], colalign=("left", *["right"] * len(columns))),
+            "",
+            f"{found['level']:.0%} intervals over images, {found['replicates']:,} replicates{drawn}.",
+            "They hold for these weights: the noise of training is not in them.",
+        ]
+    )
 
 
-def _cell(figure: dict[str, float | None], signed: bool) -> str:
+def _cell(figure: dict[str, float | None], sign: str) -> str:
     value, low, high = (figure[key] for key in ("value", "low", "high"))
     if value is None or low is None or high is None:
-        return f"{'-':>21}"
-    sign = "+" if signed else ""
-    return f"{value:{sign}6.2f} [{low:{sign}5.2f}, {high:{sign}5.2f}]".rjust(21)
+        return "-"
+    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"

@@ -151,7 +151,10 @@ class _Judge:
         population = self._verdicts(open_ones, [c.population for c in contrasts], len(family))
         here = self._verdicts(open_ones, [c.here for c in contrasts], len(family))
         for s, judged, on_these in zip(open_ones, population, here, strict=True):
-            assert judged is not None  # where every run has two seeds, the noise of training is known
+            if judged is None:
+                reason = "the noise of training is unknown: no two trained runs have two seeds in common"
+                found[s] = replace(found[s], verdict="undecided", reason=reason)
+                continue
             verdict, reason = self._final(found[s], judged)
             found[s] = replace(
                 found[s], verdict=verdict, reason=reason, low=judged.low, high=judged.high,
@@ -210,13 +213,18 @@ class _Judge:
         seeds = self.draws.seeds(weights)
         if len(seeds) < 2:
             few = [run for run, what in weights if len(self.draws.by_seed(run, what)) < 2]
-            words = f"a single seed of {', '.join(dict.fromkeys(few))}" if few else "no two seeds in common"
-            result = replace(result, verdict="about these weights", seeds=seeds)
-            if not seeds:
-                return replace(result, reason=words)
+            if not few or not seeds:
+                reason = "its runs have no two seeds in common"
+                return replace(result, verdict="undecided", reason=reason, seeds=seeds)
             ends = interval(self.draws.images(weights, seeds), 1 - self.rules.level)
-            reason = f"{words}: the noise of training is unknown, the interval is of the images alone"
-            return replace(result, reason=reason, low=ends[0], high=ends[1], level=self.rules.level)
+            reason = (
+                f"a single seed of {', '.join(dict.fromkeys(few))}: the noise of training is unknown, the "
+                "interval is of the images alone"
+            )
+            return replace(
+                result, verdict="about these weights", reason=reason, seeds=seeds, low=ends[0], high=ends[1],
+                level=self.rules.level,
+            )  # fmt: skip
         used = seeds[: self.plan.look(len(seeds))]
         if not used:
             reason = f"{len(seeds)} seeds; the first look is at {self.plan.looks[0]}"

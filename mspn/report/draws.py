@@ -75,10 +75,15 @@ class Draws:
         return float(sum(w * np.mean([self.by_seed(*need)[s] for s in seeds]) for need, w in weights.items()))
 
     def images(self, weights: Weights, seeds: tuple[int, ...]) -> np.ndarray:
-        """(B,) draws of the contrast with the noise of images alone."""
+        """(B,) draws of the contrast with the noise of images alone. One in which nobody was drawn, as may be
+        with a handful of images, is drawn again from the others.
+        """
         draws = np.zeros(self.size)
         for need, weight in weights.items():
             draws += weight * np.mean([self._replicates(*need, seed) for seed in seeds], axis=0)
+        lost = np.isnan(draws)
+        if lost.any():
+            draws[lost] = np.random.default_rng(0).choice(draws[~lost], lost.sum())
         return draws
 
     def draw(self, run: str, what: str) -> np.ndarray:

@@ -58,6 +58,7 @@ def spread(tables: list[Table]) -> Spread:
             continue
         values = np.array([value for value, _ in table.values()])
         many = np.stack([replicates for _, replicates in table.values()])
+        many = many[:, ~np.isnan(many).any(axis=0)]  # nobody was drawn: a handful of images
         squares += float(values @ projection @ values)
         images += float(np.trace(projection @ np.atleast_2d(np.cov(many))))
         freedom += rank
