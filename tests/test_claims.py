@@ -250,7 +250,6 @@ def test_the_files_have_a_row_for_each_statement(monkeypatch, tmp_path):
     assert rows.loc["3a", "seeds"] == "0 1" and rows.low.isna()["3b"]
     record = json.loads((tmp_path / "claims.json").read_text())[9]
     assert record["summary"] == "1 not checkable here"
-    assert record["sentence"] == "not checkable here: MSPN's PCKh@0.5 above every cited row's"
 
 
 def test_the_rules_commit_is_told():

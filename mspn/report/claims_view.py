@@ -8,7 +8,7 @@ from typing import Any
 from mspn.experiment.paper import FIGURES, FLOPS
 from mspn.files import write_json, write_text
 from mspn.report.cells import Book, Cell, Entry
-from mspn.report.claims import VERDICTS, ClaimResult, StatementResult
+from mspn.report.claims import ClaimResult, StatementResult
 from mspn.report.draws import Draws
 from mspn.report.views import Slot
 
@@ -24,8 +24,7 @@ COLUMNS = (
 def claim_context(result: ClaimResult, draws: Draws, book: Book) -> dict[str, Any]:
     """A claim as the template wants it, its numbers registered with the evaluations that they come from.
 
-    ``summary`` counts the verdicts, ``sentence`` names the statements by verdict, without numbers;
-    ``statements`` has for each: name, words, unit, verdict, reason, and
+    ``summary`` counts the verdicts; ``statements`` has for each: name, words, unit, verdict, reason, and
     slots for ours (with the interval), level, margin and paper; ``here`` where the verdict on these images
     differs, with a slot; ``trend``, the contrast at each budget.
     """
@@ -34,18 +33,8 @@ def claim_context(result: ClaimResult, draws: Draws, book: Book) -> dict[str, An
         "number": result.claim.number,
         "words": result.claim.words,
         "summary": result.summary,
-        "sentence": sentence(result),
         "statements": [_statement_context(s, address, book) for s in result.statements],
     }
-
-
-def sentence(result: ClaimResult) -> str:
-    """What was learnt of a claim: ``supported: A; B – undecided: C``."""
-    groups: dict[str, list[str]] = {}
-    for s in result.statements:
-        groups.setdefault(s.verdict, []).append(s.statement.words)
-    found = sorted(groups.items(), key=lambda group: VERDICTS.index(group[0]))
-    return " – ".join(f"{verdict}: {'; '.join(words)}" for verdict, words in found)
 
 
 def _claim_address(result: ClaimResult, draws: Draws, book: Book) -> str:
@@ -108,7 +97,6 @@ def write_claims(claims: list[ClaimResult], out: Path) -> None:
             "claim": claim.claim.number,
             "words": claim.claim.words,
             "summary": claim.summary,
-            "sentence": sentence(claim),
             "statements": [_record(claim, result) for result in claim.statements],
         }
         for claim in claims
