@@ -25,6 +25,14 @@ from tests.photo_cases import photos_of, write_photos
 SIZE = (64, 48)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def weights(folder: Path, name: str, **more: Any) -> Path:
     """An untrained narrow network of that name, with batch norms as a training leaves them."""
     constructor, keywords = network_spec(name)
@@ -48,7 +56,6 @@ def weights(folder: Path, name: str, **more: Any) -> Path:
         ("mspn-1", {"rgb_input": True, "conv_bias": True}),
         ("hourglass-1", {}),
         ("simple-baseline-50", {}),
-        ("hrnet-w32", {}),
     ],
 )
 def test_heat_maps_are_torchs_at_every_batch_and_the_file_tells_how_to_use_it(tmp_path, name, more, capsys):
