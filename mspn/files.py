@@ -58,7 +58,9 @@ def read_json(path: Path | str, what: str = "JSON file") -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); a {what} is expected") from None
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise UserError(f"{path}: not a valid {what}: {error}") from None
 
 

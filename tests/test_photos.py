@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from mspn.data import photos
 from mspn.data.notes import Notes
-from mspn.data.photos import find_photos, read_boxes
+from mspn.data.photos import Photo, find_photos, read_boxes
 from mspn.data.pictures import MOST_SIDE, _decode, read_upright
 from mspn.errors import UserError
 from tests.photo_cases import photos_of, write_photos
@@ -180,9 +181,39 @@ def test_what_fits_two_pictures_is_refused(folder):
         ('{"a": [[1, 2, 0, 4]]}', "size above 0"),
         ('{"a": [[1, 2, 1e9, 4]]}', "in pixels"),
         ('{"a": [[1, 2, NaN, 4]]}', "not a finite number"),
+        ('{"a": [[1, 2, 1' + "0" * 400 + ", 4]]}", "1000.* is not a finite number"),
+        ('{"a": [[1, 2, 1' + "0" * 5000 + ", 4]]}", "not a valid boxes file"),
+        ("[" * 100_000, "not a valid boxes file"),
         ("{", "not a valid boxes file"),
     ],
+    ids=range(15),
 )
 def test_malformed_boxes_are_refused(folder, content, message):
     with pytest.raises(UserError, match=message):
         boxes_of(folder, content)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["a.jpg", "139", "x"]),
+    lambda part: (
+        st.lists(part, max_size=5)
+        | st.dictionaries(
+            st.sampled_from(["a.jpg", "b", "image_id", "file_name", "bbox", "score", "category_id"]), part
+        )
+    ),
+    max_leaves=12,
+)
+PHOTOS = [Photo(Path(name), name, k) for k, name in enumerate(("a.jpg", "more/a.jpg", "000139.jpg", "b.png"))]
+
+
+@given(JSON | st.lists(st.dictionaries(st.sampled_from(["image_id", "bbox", "score"]), JSON)))
+def test_any_json_is_boxes_or_refused(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("fuzz") / "boxes.json"
+    path.write_text(json.dumps(value))
+    try:
+        found = read_boxes(path, PHOTOS, Notes("test"))
+    except UserError as error:
+        assert str(path) in str(error)
+        return
+    for rows in found.values():
+        assert rows.shape[1] == 5 and np.isfinite(rows).all() and (rows[:, 2:4] > 0).all()

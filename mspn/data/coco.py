@@ -8,6 +8,8 @@ those images of val2014 (minival2014 is distributed so).
 
 import math
 import re
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -230,9 +232,11 @@ def numbers(value: Any, length: int, what: str) -> list[float]:
     if not isinstance(value, list) or len(value) != length:
         found = len(value) if isinstance(value, list) else "none"
         raise UserError(f"{what}: expected {length} numbers, found {found}")
-    if set(map(type, value)) <= {int, float} and math.isfinite(sum(value)):
-        return value  # the common case, quickly
+    with suppress(OverflowError, ValueError):  # an integer beyond any float; infinities of both signs
+        if set(map(type, value)) <= {int, float} and math.isfinite(math.fsum(value)):
+            return value  # the common case, quickly
     for number in value:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            raise UserError(f"{what}: {number!r} is not a finite number")
+        known = isinstance(number, int | float) and not isinstance(number, bool)
+        if not known or not abs(number) <= sys.float_info.max:
+            raise UserError(f"{what}: {repr(number)[:40]} is not a finite number")
     return value
