@@ -9,7 +9,7 @@ import yaml
 from pycocotools.cocoeval import Params
 
 from mspn.commands.cli import main
-from mspn.data.skeletons import COCO, LSP, MPII, skeleton
+from mspn.data.skeletons import COCO, LSP, MPII, skeleton, skeleton_of_weights
 from mspn.errors import UserError
 from mspn.experiment.joint_sets import load_joint_set, shipped
 
@@ -144,3 +144,19 @@ def test_annotations_that_tell_no_joint_set(tmp_path, changes, message, capsys):
     assert main(["joints", annotations(tmp_path, **changes), "--out", str(tmp_path / "dog.yaml")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "dog.yaml").exists()
+
+
+def test_what_a_weight_file_says_of_its_joints(tmp_path):
+    own = load_joint_set(write(tmp_path)).model_dump(mode="json")
+    assert skeleton_of_weights({"joint_set": "mpii"}) == MPII
+    assert skeleton_of_weights({"joint_set": "dog", "joints": own}) == skeleton(str(tmp_path / "dog.yaml"))
+    for header, message in (
+        ({"joint_set": "dog"}, "joint_set 'dog' is none of coco, lsp, mpii"),
+        ({"joint_set": str(tmp_path / "dog.yaml")}, "is none of coco"),  # a header reads no files
+        ({"joint_set": "coco", "joints": own | {"name": "coco"}}, "joints say 'coco'"),
+        ({"joint_set": "cat", "joints": own}, "joint_set 'cat': joints say 'dog'"),
+        ({"joint_set": "dog", "joints": {**own, "joints": 3}}, "joints: not a joint set"),
+        ({"joint_set": "dog", "joints": []}, "joints: not a joint set"),
+    ):
+        with pytest.raises(UserError, match=message):
+            skeleton_of_weights(header)

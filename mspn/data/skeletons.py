@@ -47,12 +47,19 @@ def skeleton(reference: str) -> Skeleton:
 
 
 def skeleton_of_weights(header: Mapping[str, Any]) -> Skeleton:
-    """The joint set that a weight file's header names, or holds where it is not one of this program's."""
-    if "joints" in header:
-        return _skeleton(checked(header["joints"], "the weight file's header, joints"))
-    if header["joint_set"] not in shipped():  # a path in a file of unknown origin is not followed
-        raise UserError(f"unknown joint set {header['joint_set']!r}; there are: {', '.join(shipped())}")
-    return skeleton(header["joint_set"])
+    """The joint set that a weight file's header names, or holds where it is not one of this program's.
+
+    UserError where it does neither; a header names no files.
+    """
+    name = header["joint_set"]
+    if "joints" not in header:
+        if name not in shipped():
+            raise UserError(f"joint_set {name!r} is none of {', '.join(shipped())}, and joints do not say it")
+        return skeleton(name)
+    found = checked(header["joints"], "joints")
+    if found.name != name or found.shipped:
+        raise UserError(f"joint_set {name!r}: joints say {found.name!r}")
+    return _skeleton(found)
 
 
 def _skeleton(found: JointSet) -> Skeleton:

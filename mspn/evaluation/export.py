@@ -12,7 +12,7 @@ import torch
 
 from mspn.data.batches import DEVIATION, MEAN
 from mspn.data.geometry import TEST_ENLARGEMENT
-from mspn.data.skeletons import skeleton
+from mspn.data.skeletons import skeleton_of_weights
 from mspn.errors import UserError
 from mspn.evaluation.protocols import filter_kernel
 from mspn.files import atomic
@@ -64,7 +64,7 @@ def export_onnx(checkpoint: Path, out: Path) -> tuple[dict[str, Any], float]:
 
 def about(header: dict[str, Any]) -> dict[str, Any]:
     """What somebody who runs the file elsewhere has to know, by key; in the file each value is JSON."""
-    joint_set = skeleton(header["joint_set"])
+    joint_set = skeleton_of_weights(header)
     return {
         "joint_set": joint_set.name,
         "joints": list(joint_set.joints),
