@@ -151,8 +151,8 @@ def test_what_a_weight_file_says_of_its_joints(tmp_path):
     assert skeleton_of_weights({"joint_set": "mpii"}) == MPII
     assert skeleton_of_weights({"joint_set": "dog", "joints": own}) == skeleton(str(tmp_path / "dog.yaml"))
     for header, message in (
-        ({"joint_set": "dog"}, "joint_set 'dog' is none of coco, lsp, mpii"),
-        ({"joint_set": str(tmp_path / "dog.yaml")}, "is none of coco"),  # a header reads no files
+        ({"joint_set": "dog"}, "unknown joint set 'dog'; there are: coco, lsp, mpii"),
+        ({"joint_set": str(tmp_path / "dog.yaml")}, "unknown joint set"),  # a header reads no files
         ({"joint_set": "coco", "joints": own | {"name": "coco"}}, "joints say 'coco'"),
         ({"joint_set": "cat", "joints": own}, "joint_set 'cat': joints say 'dog'"),
         ({"joint_set": "dog", "joints": {**own, "joints": 3}}, "joints: not a joint set"),

@@ -54,7 +54,10 @@ def skeleton_of_weights(header: Mapping[str, Any]) -> Skeleton:
     name = header["joint_set"]
     if "joints" not in header:
         if name not in shipped():
-            raise UserError(f"joint_set {name!r} is none of {', '.join(shipped())}, and joints do not say it")
+            there = ", ".join(shipped())
+            raise UserError(
+                f"unknown joint set {name!r}; there are: {there}; of others the header has joints"
+            )
         return skeleton(name)
     found = checked(header["joints"], "joints")
     if found.name != name or found.shipped:
