@@ -160,7 +160,7 @@ def test_a_raised_revision_repeats_what_it_concerns(edit):
     started = edit("mspn/experiment/identity.py", '"hourglass": 1', '"hourglass": 2')
     assert trained(started) == {"hourglass-1"}
     assert {Path(output).parts[3] for output in started["evaluate"]} == {"hourglass-1"}
-    assert set(started) == {"train", "evaluate", "report", "flops", "latency"}
+    assert set(started) == {"train", "evaluate", "report"}
 
 
 def test_a_raised_revision_of_the_training_makes_no_data(edit):
@@ -171,7 +171,7 @@ def test_a_raised_revision_of_the_training_makes_no_data(edit):
 
 def test_another_validation_split_trains_nothing(edit):
     started = edit("workflow/config/scales/smoke.yaml", "val_images: 12", "val_images: 14")
-    assert "train" not in started and "crops" not in started
+    assert not {"train", "crops"} & set(started)
     assert {"evaluate", "detect", "synth"} <= set(started)
 
 

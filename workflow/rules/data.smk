@@ -42,8 +42,8 @@ rule crops:
 
 rule detect:
     input:
-        lambda w: ancient(dataset_ready(w.dataset, "val")),
-        lambda w: ancient([str(path) for path in EXPERIMENT.detection_files(w.detector)]),
+        lambda w: dataset_ready(w.dataset, "val"),
+        lambda w: EXPERIMENT.detection_files(w.detector),
     output:
         boxes=f"{RESULTS}/boxes/{{dataset}}/{{detector}}.json",
         metrics=f"{RESULTS}/boxes/{{dataset}}/{{detector}}.metrics.json",

@@ -3,10 +3,9 @@
 
 rule evaluate:
     input:
-        # The identity says when they are others; times of change would repeat what another split changed.
-        weights=lambda w: ancient(evaluation_weights(w)),
-        data=lambda w: ancient(dataset_ready(main_dataset(EXPERIMENT.run(w.run)), "val")),
-        boxes=lambda w: ancient(f"{RESULTS}/boxes/{main_dataset(EXPERIMENT.run(w.run))}/{w.detector}.json"),
+        weights=evaluation_weights,
+        data=lambda w: dataset_ready(main_dataset(EXPERIMENT.run(w.run)), "val"),
+        boxes=lambda w: f"{RESULTS}/boxes/{main_dataset(EXPERIMENT.run(w.run))}/{w.detector}.json",
     output:
         metrics=f"{RESULTS}/runs/{{run}}/seed-{{seed}}/{{detector}}/metrics.json",
         predictions=f"{RESULTS}/runs/{{run}}/seed-{{seed}}/{{detector}}/predictions.json",
