@@ -66,17 +66,8 @@ def run(args: argparse.Namespace) -> int:
     stop = Stop()
     with writing(args.out), stop.on_signals(), tqdm(total=len(photos), unit="picture", disable=None) as bar:
         (args.out / OVERLAYS).mkdir(parents=True, exist_ok=True)
-        summary = predict_photos(
-            ensemble,
-            photos,
-            boxes,
-            args.out,
-            notes,
-            threshold=args.threshold,
-            batch=args.batch,
-            stop=stop,
-            seen=bar.update,
-        )
+        how = {"threshold": args.threshold, "batch": args.batch, "stop": stop, "seen": bar.update}
+        summary = predict_photos(ensemble, photos, boxes, args.out, notes, **how)
     print(json.dumps(summary) if args.json else "\n".join(_told(summary, args.out)))
     _tell_left_out(summary["left_out"], args.out)
     if stop.signal and summary["stopped_by"]:

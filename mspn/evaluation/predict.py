@@ -82,25 +82,7 @@ def predict_photos(
     quicken(ensemble)
     counts = Counter(dict.fromkeys(COUNTS, 0))
     readings = _noted(_readings(todo, boxes, ensemble.input_size, stop, counts), notes, seen)
-    lines: list[str] = []
-    drawn: Future[None] | None = None
-    with ThreadPoolExecutor(1) as behind, (out / LINES).open("x", encoding="utf-8") as file:
-        for group in _groups(readings, batch):
-            joints = _predict(ensemble, group, batch)
-            new = [
-                line for pair in zip(group, joints, strict=True) for line in _lines(*pair, ensemble.skeleton)
-            ]
-            file.writelines(new)
-            file.flush()
-            lines += new
-            counts.update(_counts(group, joints, threshold))
-            if drawn:
-                drawn.result()
-            drawn = behind.submit(
-                _write_overlays, out, group, joints, ensemble.skeleton, threshold, boxes is not None
-            )
-        if drawn:
-            drawn.result()
+    lines = _work(ensemble, _groups(readings, batch), out, counts, threshold, batch, boxes is not None)
     write_text(out / RESULTS, f"[{','.join(lines)}]\n")
     stopped = stop.signal if stop and counts["read"] < len(todo) else None
     summary = {
@@ -115,6 +97,36 @@ def predict_photos(
     }
     write_json(out / SUMMARY, summary)
     return summary
+
+
+def _work(
+    ensemble: Ensemble,
+    groups: Iterable[list[Reading]],
+    out: Path,
+    counts: Counter[str],
+    threshold: float,
+    batch: int,
+    boxed: bool,
+) -> list[str]:
+    """Predict, write and draw group by group, drawing one group while the next is predicted; all lines."""
+    lines: list[str] = []
+    drawn: Future[None] | None = None
+    with ThreadPoolExecutor(1) as behind, (out / LINES).open("x", encoding="utf-8") as file:
+        for group in groups:
+            joints = _predict(ensemble, group, batch)
+            new = [
+                line for pair in zip(group, joints, strict=True) for line in _lines(*pair, ensemble.skeleton)
+            ]
+            file.writelines(new)
+            file.flush()
+            lines += new
+            counts.update(_counts(group, joints, threshold))
+            if drawn:
+                drawn.result()
+            drawn = behind.submit(_write_overlays, out, group, joints, ensemble.skeleton, threshold, boxed)
+        if drawn:
+            drawn.result()
+    return lines
 
 
 def _readings(
