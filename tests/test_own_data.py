@@ -137,9 +137,10 @@ def test_a_data_set_stands_in_for_the_grids(place):
     run = experiment.run("mspn-1")
     assert (run.data, run.joint_set) == ("dogs", "dog.yaml")
     assert experiment.identity(run, 0)["joints"]["joints"] == JOINTS
-    before = experiment.training_id(run, 0)
+    before, scored = experiment.training_id(run, 0), experiment.evaluation_identity(run, 0, "gt")
     (place / "dog.yaml").write_text(yaml.safe_dump(OWN | {"sigmas": dict.fromkeys(JOINTS, 0.1)}))
     assert load_experiment("dogs.yaml").training_id(run, 0) == before
+    assert load_experiment("dogs.yaml").evaluation_identity(run, 0, "gt") != scored
     (place / "dog.yaml").write_text(yaml.safe_dump(OWN | {"upper_body": ["neck"]}))
     assert load_experiment("dogs.yaml").training_id(run, 0) != before
 

@@ -196,13 +196,19 @@ class Experiment:
 
     def measuring_identity(self, dataset: str, detector: str) -> dict[str, Any]:
         """What decides an evaluation's figures besides the weights."""
-        given = joint_set_of(self.scale.datasets[dataset]) == "mpii"  # its persons are given, not detected
+        joints = load_joint_set(joint_set_of(self.scale.datasets[dataset]))
+        given = joints.name == "mpii"  # its persons are given, not detected
         boxes = None if given else digest(self.boxes_identity(dataset, detector))
         return {
             "data": self.data_identity(dataset, "val"),
             "boxes": boxes,
             "bootstrap": self.scale.bootstrap,
             "revision": REVISIONS["evaluation"],
+            **(
+                {}
+                if joints.shipped
+                else {"joints": joints.model_dump(mode="json", include={"sigmas", "pck"})}
+            ),
         }
 
     def training_folder(self, run: Run, seed: int) -> Path:
