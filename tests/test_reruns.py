@@ -172,7 +172,7 @@ def test_a_raised_revision_of_the_training_makes_no_data(edit):
 def test_another_validation_split_trains_nothing(edit):
     started = edit("workflow/config/scales/smoke.yaml", "val_images: 12", "val_images: 14")
     assert not {"train", "crops"} & set(started)
-    assert {"evaluate", "detect", "synth"} <= set(started)
+    assert "evaluate" in started
 
 
 def test_copied_as_it_is_nothing_starts(finished, tmp_path):
