@@ -151,7 +151,10 @@ def test_a_command_that_the_cluster_multiplied_is_refused():
         check_single({"SLURM_STEP_NUM_TASKS": "4"})
 
 
-SCALE = "extends: smoke\nname: two\nruns: [mspn-1]\nevaluate_on: [gt]\nrecipes: {coco: {iterations: 4000, norm_batch: 2}}\n"
+SCALE = (
+    "extends: smoke\nname: two\nruns: [mspn-1]\nevaluate_on: [gt]\n"
+    "recipes: {coco: {iterations: 4000, norm_batch: 2}}\n"
+)
 
 
 @pytest.mark.slow

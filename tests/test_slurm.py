@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -143,9 +144,13 @@ def steps(checkpoints: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def attempts(checkpoints: Path) -> list[dict]:
-    file = checkpoints / "attempts.json"
-    return json.loads(file.read_text()) if file.exists() else []
+def attempts(checkpoints: Path) -> list[dict[str, Any]]:
+    """The records of the training's attempts so far, or of the finished one."""
+    record = checkpoints.parents[1] / "trainings" / checkpoints.name / "environment.json"
+    if record.exists():
+        return list(json.loads(record.read_text())["attempts"])
+    live = checkpoints / "attempts.json"
+    return list(json.loads(live.read_text())) if live.exists() else []
 
 
 def train_job() -> str:
