@@ -23,12 +23,19 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.env
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 STARTED = time.time()
 
+
 # What decides a result stands in a rule's parameters and in paths, so that neither another text of a command nor
-# another environment of the same revisions repeats weeks of training. A workflow that includes this one decides
-# for itself.
+# another environment of the same revisions repeats weeks of training. Snakemake sets its triggers only after it has
+# read the rules, so that the workflow's own property is narrowed. One that includes this decides for itself.
+class OwnTriggers(type(workflow)):
+    @property
+    def rerun_triggers(self):
+        return set(super().rerun_triggers) - {RerunTrigger.CODE, RerunTrigger.SOFTWARE_ENV}
+
+
 OWN = Path(str(workflow.current_basedir)).resolve().parents[1] / "Snakefile"
-if workflow.dag_settings and Path(workflow.main_snakefile).resolve() == OWN:
-    workflow.dag_settings.rerun_triggers = RerunTrigger.all() - {RerunTrigger.CODE, RerunTrigger.SOFTWARE_ENV}
+if Path(workflow.main_snakefile).resolve() == OWN:
+    workflow.__class__ = OwnTriggers
 
 if unknown := set(config) - {"scale"}:
     raise WorkflowError(f"--config: unknown key {sorted(unknown)}; allowed: scale")
