@@ -13,6 +13,7 @@ from mspn.commands.cli import main
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
 from mspn.report.bundle import CRATE, MANIFEST, SCALE, verify, write_bundle
+from mspn.report.restore import restore
 from tests import report_tree
 
 
@@ -102,6 +103,20 @@ def test_a_small_one_is_a_folder_that_a_repository_can_keep(experiment, tmp_path
     with pytest.raises(UserError, match="not a former bundle"):
         write_bundle(experiment, folder, small=True)
     assert (folder / CRATE).is_file()
+
+
+def test_its_results_are_put_back(experiment, archive, tmp_path):
+    folder = experiment.evaluation_folder(experiment.grid["mspn-2"], 0, "gt")
+    assert restore(archive, tmp_path / "elsewhere") > 20
+    for name in ("metrics.json", "matches.npz"):
+        assert (tmp_path / "elsewhere" / folder / name).read_bytes() == (folder / name).read_bytes()
+    assert not (tmp_path / "elsewhere" / experiment.reports).exists()
+    assert restore(archive, tmp_path / "elsewhere") == 0
+    (tmp_path / "elsewhere" / folder / "metrics.json").write_text("{}")
+    (tmp_path / "elsewhere" / folder / "matches.npz").unlink()
+    with pytest.raises(UserError, match=r"metrics\.json: is there with other content"):
+        restore(archive, tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere" / folder / "matches.npz").exists()
 
 
 def test_its_description_is_an_ro_crate(archive):

@@ -4,7 +4,7 @@ mspn report make --scale demo             tables, figures, claims and the page, 
 mspn report diff A B [--tolerance FILE]    compare two reports cell by cell; "paper" is the printed figures
 mspn report bundle --scale demo            one archive with results, configs, logs, environment and page
 mspn report verify ARCHIVE                 check an archive, or a folder unpacked from one
-mspn report stages --scale demo            one person's heat maps, stage by stage, for Figure 4 (needs torch)
+mspn report restore ARCHIVE                put its results back, so that the graph goes on from them
 """
 
 import argparse
@@ -41,11 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     verify.add_argument("archive", type=Path, help="the .zip, or a folder unpacked from it")
     verify.add_argument("--json", action="store_true", help="print what was found as JSON")
+    restore = verbs.add_parser(
+        "restore", help="put an archive's results back under results/, where the graph goes on from them"
+    )
+    restore.add_argument("archive", type=Path, help="the .zip, or a folder unpacked from it")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sub-verb."""
-    return {"make": _make, "diff": _diff, "bundle": _bundle, "verify": _verify}[args.verb](args)
+    verbs = {"make": _make, "diff": _diff, "bundle": _bundle, "verify": _verify, "restore": _restore}
+    return verbs[args.verb](args)
 
 
 def _make(args: argparse.Namespace) -> int:
@@ -95,3 +100,10 @@ def _verify(args: argparse.Namespace) -> int:
         verdict = f"{bad} not as packed" if bad else "all as packed"
         print(f"{args.archive}: {findings['files']} files, {verdict}")
     return 1 if any(findings[kind] for kind in ("changed", "missing", "extra", "damaged")) else 0
+
+
+def _restore(args: argparse.Namespace) -> int:
+    from mspn.report.restore import restore
+
+    print(f"{args.archive}: {restore(args.archive)} files written under results/")
+    return 0

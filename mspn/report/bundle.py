@@ -236,7 +236,7 @@ def verify(archive: Path) -> dict[str, Any]:
     findings: dict[str, Any] = {"changed": [], "missing": [], "extra": [], "damaged": [], "files": 0}
     hashes: dict[str, str] = {}
     manifest: bytes | None = None
-    for name, data in _read(archive):
+    for name, data in read_archive(archive):
         outside = PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts
         if data is None or outside or name in hashes:
             findings["damaged"].append(name)
@@ -267,7 +267,7 @@ def _parse_manifest(manifest: bytes, archive: Path) -> dict[str, str]:
     return listed
 
 
-def _read(archive: Path) -> Iterator[tuple[str, bytes | None]]:
+def read_archive(archive: Path) -> Iterator[tuple[str, bytes | None]]:
     """(name, bytes) of every file; None for bytes that cannot be read."""
     if archive.is_dir():
         for path in sorted(archive.rglob("*")):
