@@ -34,10 +34,10 @@ def flops_view(results: Results, book: Book) -> View:
     for run, record in results.flops.items():
         size = Entry("input", "the paper's full size")
         full = file_address(book, f"FLOPs of {run}", results.flops_file, Entry("run", run), size)
-        path = results.experiment.results / "flops" / "trained.csv"
         trained = results.trained.get(run, {})
         entries = [Entry(key, str(trained.get(key, ""))) for key in ("input", "width")]
-        own = file_address(book, f"FLOPs of {run} as trained", path, Entry("run", run), *entries)
+        title = f"FLOPs of {run} as trained"
+        own = file_address(book, title, results.trained_file, Entry("run", run), *entries)
         rows.append(
             [
                 Slot(run),

@@ -119,6 +119,11 @@ class Results:
     trained: dict[str, dict[str, Any]]  # FLOPs as the scale trains the networks, a record by run
     ceilings: dict[tuple[str, str, str, str], float]  # (data set, input, protocol, metric) -> percent
 
+    @property
+    def trained_file(self) -> Path:
+        """The FLOPs of the networks that the scale trains."""
+        return self.experiment.results / "flops" / "trained.csv"
+
     def training(self, run: Run, seed: int) -> Training | None:
         """The training of a run and seed, if it is done."""
         return self.trainings.get(self.experiment.training_id(run, seed)) if run.network else None
