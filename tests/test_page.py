@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,8 @@ from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
 from mspn.report import popover
 from mspn.report.page import load_ledger, make_report
+from mspn.report.results import collect
+from mspn.report.state import warnings
 from tests import report_tree
 
 SEEDS = (0, 1)
@@ -120,7 +123,20 @@ def test_with_nothing_run_there_is_still_a_page(monkeypatch, tmp_path):
     experiment = load_experiment("madeup")
     made = make_report(experiment, experiment.reports)
     assert made.verdicts["not run"] == 29 and made.verdicts["not checkable here"] == 1
-    assert "Nothing has been run at this scale" in made.page.read_text()
+    page = made.page.read_text()
+    assert "Nothing has been run at this scale" in page
+    assert (
+        "35 of 35 evaluations are not there, of the runs mspn-1, " in page and "FLOPs of the trained" in page
+    )
+
+
+def test_the_first_screen_says_what_lacks(report):
+    assert "are not there" not in (report / "index.html").read_text()
+    results = collect(load_experiment("madeup"))
+    del results.evaluations["mspn-3", "gt", 1]
+    found = warnings(replace(results, latency={}, superseded=tuple("abcdefg")))
+    assert "1 of 70 evaluations are not there, of the runs mspn-3." in found
+    assert "Not measured: latency." in found and any("a, b, c, d, e and 2 more" in words for words in found)
 
 
 def test_text_from_results_is_escaped(report):

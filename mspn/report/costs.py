@@ -102,8 +102,8 @@ def ceilings_view(results: Results, book: Book) -> View | None:
 
 
 def cost_view(results: Results, book: Book) -> tuple[View, dict[str, float]]:
-    """Every training's cost, and the totals: device hours and, where it was read, energy in kWh."""
-    rows, totals = [], {"device_hours": 0.0, "energy_kwh": 0.0, "trainings": 0.0}
+    """Every training's cost, and the totals: device hours and how many trainings."""
+    rows, totals = [], {"device_hours": 0.0, "trainings": 0.0}
     for training in results.trainings.values():
         environment = training.environment
         address = _training_address(book, training)
@@ -119,7 +119,6 @@ def cost_view(results: Results, book: Book) -> tuple[View, dict[str, float]]:
             )
             slots.append(number(cell))
         totals["device_hours"] += (training.device_seconds or 0.0) / 3600
-        totals["energy_kwh"] += float(environment.get("energy_j") or 0.0) / 3.6e6
         totals["trainings"] += 1
         rows.append(slots)
     labels = ("Training", "Device", *(label for _, label, _, _ in COSTS))
@@ -131,7 +130,6 @@ COSTS = (
     ("device_s", "Device time (s)", 1.0, 1),
     ("peak_memory_bytes", "Peak memory (GiB)", 2.0**-30, 2),
     ("images_per_s", "Images/s", 1.0, 1),
-    ("energy_j", "Energy (kJ)", 1e-3, 1),
 )
 
 

@@ -83,6 +83,7 @@ def bars(ax: Axes, family: Family, found: Sequence[Point], **more: object) -> No
 def label_points(ax: Axes, family: Family, found: Sequence[tuple[float, float, str]]) -> None:
     """Each point's stage or backbone beside it, where a rising curve is not."""
     left = family.name == "MSPN"
+    ax.margins(x=0.12)  # the words at the right end are inside
     for x, y, words in found:
         place = {"xytext": (-4, 5) if left else (4, -11), "ha": "right" if left else "left"}
         ax.annotate(words, (x, y), textcoords="offset points", fontsize=style.SMALL, color=style.INK, **place)  # type: ignore[arg-type]

@@ -120,7 +120,7 @@ def figure_ablations(results: Results, claims: list[ClaimResult], folder: Path) 
     """
     title, name = "Ablations: paired differences in AP", "figure-ablations"
     bars = [
-        Bar(f"{s.name}. {s.statement.words}", s.ours, s.low, s.high, s.paper)
+        Bar(f"{s.name}. {s.statement.words.partition(':')[0]}", s.ours, s.low, s.high, s.paper)
         for claim in claims
         for s in claim.statements
         if s.statement.unit == "AP" and s.ours is not None and s.low is not None and s.high is not None

@@ -9,8 +9,8 @@ from mspn.report.views import Slot
 SHOWN = 3  # statements of one verdict that are named; the rest are counted
 # Verdicts that rest on a number.
 MEASURED = ("supported", "contradicted", "undecided", "budget-limited", "about these weights")
-# What is no news in a sentence: the first says nothing, the second is said once for the whole scale.
-NO_NEWS = ("", "exact", "convergence not measured")
+# What is no news in a sentence: the second is said once for the whole scale.
+NO_NEWS = ("exact", "convergence not measured")
 
 
 def learnt(claim: dict[str, Any]) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def learnt(claim: dict[str, Any]) -> list[dict[str, Any]]:
     parts = []
     for verdict, group in groupby(ordered, key=lambda statement: statement["verdict"]):
         statements = list(group)
-        reasons = dict.fromkeys(s["reason"] for s in statements if s["reason"] not in NO_NEWS)
+        reasons = dict.fromkeys(filter(None, (_news(s["reason"]) for s in statements)))
         parts.append(
             {
                 "verdict": verdict,
@@ -37,6 +37,10 @@ def learnt(claim: dict[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return parts
+
+
+def _news(reason: str) -> str:
+    return "; ".join(part for part in reason.split("; ") if part not in NO_NEWS)
 
 
 def _measured(statement: dict[str, Any]) -> Slot | None:

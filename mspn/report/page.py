@@ -31,8 +31,9 @@ from mspn.report.learnt import learnt
 from mspn.report.pck_view import pck_view
 from mspn.report.planned import deviations
 from mspn.report.points import main_ceiling
-from mspn.report.results import Results, collect, is_partial
+from mspn.report.results import Results, collect
 from mspn.report.rules import RULES
+from mspn.report.state import warnings
 from mspn.report.style import Drawn
 from mspn.report.tables import Tables, load_layout
 from mspn.report.tidy import write_tidy
@@ -93,7 +94,7 @@ def _context(
         "claims": [{**found, "learnt": learnt(found)} for found in judged],
         "counts": _counts(claims, book, out),
         "facts": _facts(results, book, out),
-        "warnings": _warnings(results),
+        "warnings": warnings(results),
         "rules": {
             "text": RULES.read_text(encoding="utf-8"),
             "path": RULES,
@@ -234,40 +235,19 @@ def _facts(results: Results, book: Book, out: Path) -> list[tuple[str, list[Cell
         verdicts = Counter(str(record["verdict"]) for record in printed)
         words = "of the paper's printed FLOPs figures reproduced to the digit"
         lines.append(line(words, verdicts["match"], len(printed)))
-        known = "known discrepancies of FLOPs, each with its reason in the FLOPs table"
+        known = "of them known discrepancies, each with its reason in the FLOPs table"
         lines.append(line(known, verdicts["known discrepancy"]))
     return lines
 
 
-def _warnings(results: Results) -> list[str]:
-    stale = sorted({e.run for e in results.evaluations.values() if e.stale})
-    words = [
-        f"The boxes of {other} stand in for those of {name} in tables, figures and claims, but where "
-        "detectors are compared."
-        for name, other in results.experiment.scale.stand_in.items()
-    ]
-    if results.evaluations and not any(map(is_partial, results.experiment.grid.values())):
-        words.append("Each run was trained at one budget: whether it has converged was not measured.")
-    if stale:
-        words.append(
-            f"Measured with another configuration or other code than the present one: {', '.join(stale)}."
-        )
-    if results.foreign:
-        words.append(
-            f"Results of no run of this scale, left out of everything: {', '.join(results.foreign)}."
-        )
-    return words
-
-
-def _cost_cells(book: Book, totals: dict[str, float], out: Path) -> dict[str, Cell | None]:
+def _cost_cells(book: Book, totals: dict[str, float], out: Path) -> dict[str, Cell]:
     address = file_address(book, "Summed over the trainings", out / "tables" / "cost.csv")
 
     def cell(column: str, value: float, text: str) -> Cell:
         return book.add("Cost", "total", column, "sum", value, text, status="derived", address=address)
 
-    hours, energy = totals["device_hours"], totals["energy_kwh"]
+    hours = totals["device_hours"]
     return {
         "hours": cell("device hours", hours, f"{hours:.{4 if hours < 0.1 else 2}f}"),
         "trainings": cell("trainings", totals["trainings"], f"{totals['trainings']:.0f}"),
-        "energy": cell("energy (kWh)", energy, f"{energy:.2f}") if energy else None,
     }
