@@ -143,7 +143,6 @@ def write_evaluation(experiment: Experiment, run: Run, seed: int, detector: str,
     folder.mkdir(parents=True, exist_ok=True)
     save_matches(folder / "matches.npz", matches)
     write(folder / "predictions.json", predictions(seed))
-    write(folder / "analysis.json", {})
     if not run.members and run.network.startswith("mspn-") and run.joint_set == "coco":
         write_stages(folder / "stages.npz", stages=4)
     address = {
