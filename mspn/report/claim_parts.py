@@ -219,7 +219,7 @@ CLAIMS = (
             Statement(
                 "MSPN's PCKh@0.5 above every cited row's", "gain", (), lambda flops: {}, "MPII test",
                 "MPII's test labels are on its server: no local run can be ranked among the cited rows; the "
-                "validation figure stands beside Table 9",
+                "validation figure stands in Table 9",
             ),
         ),
     ),
