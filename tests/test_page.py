@@ -13,7 +13,7 @@ import pytest
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
 from mspn.report import popover
-from mspn.report.page import load_ledger, make_report
+from mspn.report.page import load_ledger, make_report, sentence
 from mspn.report.results import collect
 from mspn.report.state import warnings
 from tests import report_tree
@@ -142,6 +142,11 @@ def test_the_first_screen_says_what_lacks(report):
 def test_text_from_results_is_escaped(report):
     page = (report / "index.html").read_text()
     assert "<i>device" not in page and "&lt;i&gt;device" in page
+
+
+def test_a_runs_name_begins_a_sentence_as_it_is():
+    assert sentence("mspn-2 has 0.0 AP") == "mspn-2 has 0.0 AP"
+    assert sentence("made up, for tests") == "Made up, for tests"
 
 
 def test_a_ledger_entry_that_lacks_something_is_named(tmp_path):

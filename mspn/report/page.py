@@ -150,7 +150,7 @@ def render(context: dict[str, Any], book: Book, out: Path) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True
     )  # fmt: skip
-    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["sentence"] = sentence
     environment.filters["typo"] = typographic
     panel = count(1)
     environment.globals.update(
@@ -173,6 +173,11 @@ def _inline(figure: Drawn, number: int, panel: int) -> Markup:
     """A panel of a figure, our own SVG; ``panel`` is its number on the page."""
     title = figure.title if len(figure.panels) == 1 else f"{figure.title}, panel {number}"
     return Markup(style.themed(figure.panels[number - 1], title, f"p{panel}"))
+
+
+def sentence(text: str) -> str:
+    """The text with its first word as a sentence begins; a run's name, such as ``mspn-2``, stays as it is."""
+    return re.sub(r"^[a-z]+(?=[\s,.:;]|$)", lambda first: first[0].capitalize(), text)
 
 
 def typographic(text: object) -> Markup:
@@ -235,8 +240,9 @@ def _facts(results: Results, book: Book, out: Path) -> list[tuple[str, list[Cell
         verdicts = Counter(str(record["verdict"]) for record in printed)
         words = "of the paper's printed FLOPs figures reproduced to the digit"
         lines.append(line(words, verdicts["match"], len(printed)))
-        known = "of them known discrepancies, each with its reason in the FLOPs table"
-        lines.append(line(known, verdicts["known discrepancy"]))
+        count = verdicts["known discrepancy"]
+        known = "known discrepancy" if count == 1 else "known discrepancies"
+        lines.append(line(f"{known} of FLOPs, explained in the FLOPs table", count))
     return lines
 
 
