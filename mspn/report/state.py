@@ -26,8 +26,8 @@ def warnings(results: Results) -> list[str]:
         words.append(f"Results of no run of this scale, left out of everything: {some(results.foreign)}.")
     if results.superseded:
         words.append(
-            "Trainings of another configuration or other code, left out of everything: "
-            f"{some(results.superseded)}."
+            "Trainings of another configuration or other code, left out of everything (`mspn doctor` says "
+            f"more): {some(results.superseded)}."
         )
     return words
 
