@@ -12,6 +12,7 @@ import pytest
 from mspn.commands.cli import main
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
+from mspn.report import popover
 from mspn.report.bundle import CRATE, MANIFEST, SCALE, verify, write_bundle
 from mspn.report.restore import restore
 from tests import report_tree
@@ -66,11 +67,17 @@ def test_it_holds_the_evidence_and_no_pictures(experiment, archive):
         assert not [name for name in names if part in name], part
 
 
+def links_of(page: Path) -> set[str]:
+    """The page's links to files, those of its numbers' addresses among them."""
+    text = page.read_text()
+    return {*re.findall(r'href="([^"#][^":]*)"', text), *popover.links(text)}
+
+
 def test_the_pages_links_resolve_inside_it(experiment, archive, tmp_path):
     with zipfile.ZipFile(archive) as file:
         file.extractall(tmp_path / "unpacked")
     page = tmp_path / "unpacked" / experiment.reports / "index.html"
-    links = set(re.findall(r'href="([^"#][^":]*)"', page.read_text()))
+    links = links_of(page)
     assert len(links) > 100
     assert [link for link in links if not (page.parent / link).is_file()] == []
     assert verify(tmp_path / "unpacked") == {
@@ -95,7 +102,7 @@ def test_a_small_one_is_a_folder_that_a_repository_can_keep(experiment, tmp_path
     steps = [json.loads(line)["step"] for line in (folder / log).read_text().splitlines()]
     assert steps == [0, 10, 20, 30, 40, 50, 60, 70, 79]
     page = folder / experiment.reports / "index.html"
-    links = set(re.findall(r'href="([^"#][^":]*)"', page.read_text()))
+    links = links_of(page)
     assert len(links) > 100 and [link for link in links if not (page.parent / link).is_file()] == []
     assert "predictions.json" in page.read_text()
     assert write_bundle(experiment, folder, small=True) == (files, digest)  # in place of the former one

@@ -220,6 +220,21 @@ def test_statements_of_a_whole_tree(monkeypatch):
             assert s.low < s.ours < s.high and s.level is not None and s.level >= 0.95
 
 
+def test_a_line_is_drawn_over_the_flops_of_what_was_trained(monkeypatch):
+    """And the statements of FLOPs themselves are of the full-size networks, whatever was trained."""
+    monkeypatch.chdir(report_tree.shared("madeup", (0, 1)))
+    results = collect(load_experiment("madeup"))
+    costs = {"mspn-1": 1.0, "resnet-101": 2.0, "resnet-152": 5.0, "hourglass-2-wide": 0.1, "mspn-2": 9.0}
+    trained = {run: {"gflops_paper_convention": cost} for run, cost in costs.items()}
+    draws = Draws(replace(results, trained=trained))
+    found = {s.name: s for claim in evaluate(draws.results, load_figures(), draws) for s in claim.statements}
+    one, point, other = (draws.mean(run, DET) for run in ("mspn-1", "resnet-101", "resnet-152"))
+    assert found["1a"].ours == pytest.approx(point - (0.75 * one + 0.25 * other))
+    assert found["1b"].verdict == "not run" and "resnet-254 (GFLOPs as trained)" in found["1b"].reason
+    (saved,) = [s for s in found.values() if s.statement.words == "FLOPs saved"]
+    assert saved.ours == pytest.approx(contrast_of(saved.statement, paper_ask(load_figures(), "")), abs=0.01)
+
+
 def test_what_cannot_be_judged_says_why(monkeypatch, tmp_path):
     monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0, 1)))
     report_tree.fill("madeup", runs=("mspn-2", "mspn-4"), quality={"mspn-2": 22.0})

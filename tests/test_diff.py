@@ -1,5 +1,6 @@
 """Comparing reports: cell by cell, with tolerances, in the terminal and as JSON, with an exit code."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from mspn.commands.cli import main
 from mspn.errors import UserError
-from mspn.report.diff import Tolerances, compare, load_tolerances
+from mspn.report.diff import Tolerances, compare, load_tolerances, print_comparison
 from tests import report_tree
 
 
@@ -93,6 +94,43 @@ def test_against_the_paper_only_what_is_comparable(report, capsys, tmp_path):
     path = tolerances("rules: [{column: GFLOPs, absolute: 0.05}]", tmp_path)
     assert main(["report", "diff", "paper", str(report), "--tolerance", str(path)]) == 0
     assert "not compared" in capsys.readouterr().out
+
+
+def test_what_the_report_explains_is_a_known_discrepancy(report, capsys):
+    """Res-101 of the made-up tree is one; it fails nothing, and its reason is printed."""
+    tolerance = report_tree.REPOSITORY / "workflow" / "config" / "tolerance-paper.yaml"
+    comparison = compare("paper", str(report), load_tolerances(None))
+    (known,) = [c for c in comparison.cells if c.verdict == "known discrepancy"]
+    assert (known.row, known.reason) == ("Res-101", "made up, for tests")
+    assert {c.verdict for c in comparison.cells if c is not known} == {"beyond"}
+    assert main(["report", "diff", "paper", str(report), "--tolerance", str(tolerance)]) == 0
+    cells = pd.read_csv(report / "cells.csv", dtype=str, keep_default_na=False)
+    assert set(cells[cells.row == "Res-101"].query("quantity == 'ours' and column == 'GFLOPs'").reason) == {
+        "known discrepancy: made up, for tests"
+    }
+
+
+def test_reports_of_different_scales_are_compared_only_when_asked(report, other, capsys):
+    description = other / "report.json"
+    description.write_text(description.read_text().replace("madeup", "another"))
+    assert main(["report", "diff", str(report), str(other)]) == 2
+    assert "is of scale madeup" in capsys.readouterr().err
+    assert main(["report", "diff", str(report), str(other), "--across-scales"]) == 1
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_lines_fit_the_terminal(report, tmp_path, width):
+    copy = tmp_path / ("a-folder-of-a-long-name-" * 4)
+    shutil.copytree(report, copy)
+    cells = pd.read_csv(copy / "cells.csv", dtype=str, keep_default_na=False)
+    numbers = (cells.quantity == "ours") & (cells.value != "")
+    cells.loc[numbers, "value"] = (cells[numbers].value.astype(float) + 1234.5).map(str)
+    cells.to_csv(copy / "cells.csv", index=False)
+    out = io.StringIO()
+    print_comparison(compare(str(report), str(copy), Tolerances()), out, width)
+    lines = out.getvalue().splitlines()
+    assert len(lines) > 100
+    assert all(len(line) <= width for line in lines if not line.startswith(("a: ", "b: ")))
 
 
 def test_at_the_papers_scale_accuracy_is_compared_too(monkeypatch):

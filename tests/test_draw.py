@@ -40,7 +40,7 @@ def test_joints_below_the_threshold_are_drawn_thin():
     for side, x, score in (("left", 30, 0.9), ("right", 70, 0.4)):
         joints[k(f"{side}_elbow")], joints[k(f"{side}_wrist")] = (x, 10, score), (x, 90, score)
     blank = np.full((100, 100, 3), 120, np.uint8)
-    drawn = draw.draw_skeleton(blank.copy(), joints, COCO, threshold=0.6, thickness=2)
+    drawn = draw.draw_skeleton(blank.copy(), joints, COCO, threshold=0.6)
     across = (drawn[50] != 120).any(axis=1)
     assert across[60:80].sum() <= 3 < 4 <= across[20:40].sum()
     assert drawn[50, 20:40].max(axis=1).min() < 90 < drawn[50, 60:80].max(axis=1).min()
@@ -57,16 +57,3 @@ def test_joints_far_outside_or_not_finite_do_not_break_it():
     joints = np.full((17, 3), 1e9)
     joints[3] = np.nan
     draw.draw_skeleton(np.zeros((20, 20, 3), np.uint8), joints, COCO)
-
-
-def test_tile_and_sheet():
-    image = np.full((80, 60, 3), 90, np.uint8)
-    joints = np.concatenate([np.random.default_rng(0).uniform(20, 50, (17, 2)), np.ones((17, 1))], axis=1)
-    tile = draw.person_tile(
-        image, np.array([10, 10, 40, 60]), joints, joints + np.array([2, 0, 0]), COCO, "best", 96
-    )
-    assert tile.shape == (96, 96, 3)
-    page = draw.sheet([[tile, tile], [tile]], gap=2)
-    assert page.shape == (2 * 98 + 2, 2 * 98 + 2, 3)
-    assert np.array_equal(page[2:98, 2:98], tile) and (page[101:, 101:] == 200).all()
-    assert draw.encode_jpeg(page)[:2] == b"\xff\xd8"

@@ -165,9 +165,6 @@ def test_an_untrained_network_scores_about_nothing_and_writes_everything(experim
     assert [value["paper", figure] for figure in coco.FIGURES if value["paper", figure] is not None] == [
         100 * stat for stat in stats if stat >= 0
     ]
-    assert (evaluated / "sheet.jpg").read_bytes()[:2] == b"\xff\xd8"
-    analysis = read_json(evaluated / "analysis.json")
-    assert analysis["rows"][0]["joints"] > 0 and analysis["protocol"] == "paper"
     with np.load(evaluated / "stages.npz", allow_pickle=False) as stages:
         height, width = experiment.input_size(experiment.run("mspn-2"))
         assert stages["prediction"].shape == stages["target"].shape == (2, 17, height // 4, width // 4)

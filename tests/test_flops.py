@@ -13,11 +13,12 @@ from torch import nn
 from mspn.commands.cli import main
 from mspn.errors import UserError
 from mspn.experiment.grid import load_grid
+from mspn.experiment.load import load_experiment
 from mspn.experiment.networks import NETWORKS, network_spec
 from mspn.experiment.paper import printed_gflops
 from mspn.networks.build import build_network, construct
-from mspn.networks.flops import EXCEPTIONS, PUBLISHED, Cost, G, judge, paper_stride
-from mspn.networks.macs import FvcoreRules, count_by_formula, count_by_fvcore, count_by_torch, measure
+from mspn.networks.flops import EXCEPTIONS, KNOWN, PUBLISHED, Cost, G, judge, paper_stride
+from mspn.networks.macs import FvcoreRules, count, count_by_formula, count_by_fvcore, count_by_torch, measure
 
 # Convolutions of inference at 256x192 in multiply-adds / 2^30: worked out by hand from the layers' shapes
 # where the definition of the network is fixed, else as designed.
@@ -158,10 +159,10 @@ def test_verdicts() -> None:
         ("mspn-2", cost_of(9.649), 9.6, "match"),
         ("mspn-2", cost_of(9.551), 9.5, "differs"),
         ("mspn-2", cost_of(9.571), None, "not printed"),
-        ("resnet-101", cost_of(7.802), 7.5, "paper inconsistent"),
+        ("resnet-101", cost_of(7.802), 7.5, KNOWN),
         ("resnet-101", cost_of(7.9), 7.5, "differs"),
-        ("mspn-2xres18", cost_of(4.351), 4.0, "unexplained"),
-        ("hourglass-2-wide", cost_of(15.34), 15.4, "under-specified"),
+        ("mspn-2xres18", cost_of(4.351), 4.0, KNOWN),
+        ("hourglass-2-wide", cost_of(15.34), 15.4, KNOWN),
         ("hourglass-2-wide", cost_of(15.29), 15.4, "differs"),
         ("l-xcp", cost_of(6.14), 6.1, "budget"),
         ("l-xcp", cost_of(6.16), 6.1, "differs"),
@@ -226,7 +227,7 @@ def test_command(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
     assert (one["verdict"], one["printed"], one["input"], one["scales"]) == ("match", 4.4, "256x192", 4)
     assert one["difference"] == pytest.approx(one["gflops_paper_convention"] - 4.4)
     assert one["flip_gmacs"] == 2 * one["gmacs"] and one["training_gmacs"] > one["gmacs"] > 4.5
-    assert rows["mspn-2xres18"]["verdict"] == "unexplained"
+    assert rows["mspn-2xres18"]["verdict"] == KNOWN
     assert rows["small"]["joints"] == 16 and rows["small"]["printed"] is None
     assert {**rows["small"], "run": "twin"} == rows["twin"]
     assert rows["both"]["parameters"] == 2 * rows["small"]["parameters"]
@@ -259,6 +260,27 @@ def test_a_figure_that_differs_fails_the_command(
     figures.write_text(FIGURES + "9\tsmall\tGFLOPs\t9.9\tGFLOPs\t\t5\t\tsmall\t\n")
     assert main(["flops", "small", *files]) == 1
     assert "small: differs: no known reason" in capsys.readouterr().out
+
+
+def test_a_scales_own_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Narrow, at the scale's input; an ensemble costs its members; nothing of full size is mixed in."""
+    assert main(["flops", "--scale", "smoke", "--out", str(tmp_path)]) == 0
+    assert "mspn-4-384x288-ensemble" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["trained.csv"]
+    with (tmp_path / "trained.csv").open() as file:
+        rows = {row["run"]: row for row in csv.DictReader(file)}
+    scale = load_experiment("smoke")
+    assert list(rows) == list(scale.grid)
+    constructor, keywords = network_spec("mspn-2")
+    cost = count(constructor, {**keywords, "joints": 17, "scales": 4, "width": 0.0625}, (64, 48))
+    row = rows["mspn-2"]
+    assert float(row["gflops_paper_convention"]) == cost.convolutions / G < 9.571 / 16
+    assert (row["input"], row["width"], int(row["parameters"])) == ("64x48", "0.0625", cost.parameters)
+    both = [float(rows[name]["gmacs"]) for name in scale.grid["mspn-4-384x288-ensemble"].members]
+    assert float(rows["mspn-4-384x288-ensemble"]["gmacs"]) == pytest.approx(sum(both))
+    assert rows["mspn-4-mpii"]["joints"] == "16"
+    assert main(["flops", "--scale", "smoke", "--ledger"]) == 2
+    assert main(["flops", "mspn-9", "--scale", "smoke"]) == 2
 
 
 def test_every_exception_and_comparison_is_a_run() -> None:

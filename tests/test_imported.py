@@ -92,9 +92,7 @@ def test_a_published_checkpoint_is_imported_scored_and_shown_apart(
     assert [line.split()[0] for line in printed[13:]] == [name for name in PROTOCOLS if name != "paper"]
 
     folder = Path("results/smoke/imported/mspn50/gt")
-    assert {path.name for path in folder.iterdir()} == {
-        "metrics.json", "predictions.json", "matches.npz", "analysis.json", "sheet.jpg",
-    }  # fmt: skip
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "predictions.json", "matches.npz"}
     metrics = read_json(folder / "metrics.json")
     assert {(row["protocol"], row["metric"]) for row in metrics["rows"]} == {
         (protocol, figure) for protocol in PROTOCOLS for figure in coco.FIGURES

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -12,7 +12,10 @@ import pytest
 
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
-from mspn.report.page import load_ledger, make_report
+from mspn.report import popover
+from mspn.report.page import load_ledger, make_report, sentence
+from mspn.report.results import collect
+from mspn.report.state import warnings
 from tests import report_tree
 
 SEEDS = (0, 1)
@@ -30,9 +33,9 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.links: list[str] = []
+        self.links: list[str] = popover.links(text)
         self.ids: list[str] = []
-        self.targets: set[str] = set()
+        self.addresses: set[str] = set()
         self.cells: dict[str, str] = {}
         self._open: list[tuple[str, str | None]] = []
         self.feed(text)
@@ -41,9 +44,9 @@ class Page(HTMLParser):
         values = dict(attrs)
         self.links += [str(values[name]) for name in ("href", "src", "xlink:href") if values.get(name)]
         self.ids += [str(values["id"])] if values.get("id") else []
-        self.targets |= {str(values["popovertarget"])} if values.get("popovertarget") else set()
+        self.addresses |= {str(values["data-a"])} if values.get("data-a") else set()
         if tag not in ("meta", "link", "input", "br", "image", "use", "path"):
-            self._open.append((tag, values.get("data-cell")))
+            self._open.append((tag, values.get("data-c")))
 
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:
@@ -58,9 +61,10 @@ class Page(HTMLParser):
 def test_numbers_on_the_page_are_the_csvs(report):
     page = Page((report / "index.html").read_text())
     cells = pd.read_csv(report / "cells.csv", dtype=str, keep_default_na=False).set_index("id")
-    assert page.cells == cells.text.to_dict()
     numbers = cells[cells.value != ""]
     assert (numbers.address != "").all() and len(numbers) > 1000
+    assert set(numbers.index) <= set(page.cells)
+    assert page.cells == cells.loc[list(page.cells)].text.to_dict()
     for text, value in zip(numbers.text, numbers.value, strict=True):
         digits = len(text.partition(".")[2])
         assert float(text.replace("−", "-")) == pytest.approx(float(value), abs=0.51 * 10**-digits)
@@ -69,16 +73,25 @@ def test_numbers_on_the_page_are_the_csvs(report):
 def test_every_link_resolves_and_nothing_comes_from_outside(report):
     text = (report / "index.html").read_text()
     page = Page(text)
-    assert len(text) < 10e6
+    assert len(text.encode()) < 800_000
     assert not re.search(r"(src|href)=\"https?:|@import|url\(https?:", text)
     assert len(set(page.ids)) == len(page.ids)
-    assert page.targets <= set(page.ids)
+    assert page.addresses == set(popover._unpack(text)["addresses"])
     for link in page.links:
         parts = urlsplit(link)
         if parts.scheme == "data" or not parts.path:
             assert parts.scheme == "data" or parts.fragment in page.ids, link
             continue
         assert not parts.scheme and (report / unquote(parts.path)).is_file(), link
+
+
+def test_links_of_addresses_that_are_refused_become_text(report):
+    text = (report / "index.html").read_text()
+    less = popover.without_links(text, lambda link: Path(link).name == "metrics.json")
+    assert {Path(link).name for link in popover.links(less)} == {"metrics.json"}
+    data = popover._unpack(less)
+    assert any(entry[1] == "log.jsonl" for entry in data["entries"])
+    assert popover.without_links(text, lambda link: True) == text
 
 
 def test_a_number_tells_run_checkpoint_config_commit_seed_protocol_and_log(report):
@@ -110,12 +123,30 @@ def test_with_nothing_run_there_is_still_a_page(monkeypatch, tmp_path):
     experiment = load_experiment("madeup")
     made = make_report(experiment, experiment.reports)
     assert made.verdicts["not run"] == 29 and made.verdicts["not checkable here"] == 1
-    assert "Nothing has been run at this scale" in made.page.read_text()
+    page = made.page.read_text()
+    assert "Nothing has been run at this scale" in page
+    assert (
+        "35 of 35 evaluations are not there, of the runs mspn-1, " in page and "FLOPs of the trained" in page
+    )
+
+
+def test_the_first_screen_says_what_lacks(report):
+    assert "are not there" not in (report / "index.html").read_text()
+    results = collect(load_experiment("madeup"))
+    del results.evaluations["mspn-3", "gt", 1]
+    found = warnings(replace(results, latency={}, superseded=tuple("abcdefg")))
+    assert "1 of 70 evaluations are not there, of the runs mspn-3." in found
+    assert "Not measured: latency." in found and any("a, b, c, d, e and 2 more" in words for words in found)
 
 
 def test_text_from_results_is_escaped(report):
     page = (report / "index.html").read_text()
     assert "<i>device" not in page and "&lt;i&gt;device" in page
+
+
+def test_a_runs_name_begins_a_sentence_as_it_is():
+    assert sentence("mspn-2 has 0.0 AP") == "mspn-2 has 0.0 AP"
+    assert sentence("made up, for tests") == "Made up, for tests"
 
 
 def test_a_ledger_entry_that_lacks_something_is_named(tmp_path):
@@ -124,91 +155,3 @@ def test_a_ledger_entry_that_lacks_something_is_named(tmp_path):
     with pytest.raises(UserError, match="entry 2"):
         load_ledger(path)
     assert len(load_ledger(report_tree.REPOSITORY / "workflow" / "config" / "ledger.yaml")) >= 15
-
-
-# ---- in a browser ----
-
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--window-size=1300,1000",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-@pytest.fixture
-def browser(tmp_path) -> Iterator:
-    pytest.importorskip("selenium", reason="selenium is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("Chromium or its chromedriver is not installed")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()
-
-
-ROWS = (
-    "return [...document.querySelectorAll('#evaluations tbody tr')].filter(r => !r.hidden).map(r => "
-    "r.children[{}].textContent.trim())"
-)
-CELLS = (
-    "return Object.fromEntries([...document.querySelectorAll('[data-cell]')].map(e => [e.dataset.cell, "
-    "e.textContent]))"
-)
-
-
-def test_in_a_browser(report, browser):
-    """No console errors; numbers equal the CSV; sort, filter, addresses and themes work."""
-    browser.get((report / "index.html").as_uri())
-    cells = pd.read_csv(report / "cells.csv", dtype=str, keep_default_na=False).set_index("id")
-    assert browser.execute_script(CELLS) == cells.text.to_dict()
-
-    # Sort by AP (column 3), up and down: numbers by value, empty ones last.
-    ap = "document.querySelectorAll('#evaluations thead th')[3].querySelector('button').click()"
-    for direction in (1, -1):
-        browser.execute_script(ap)
-        shown = browser.execute_script(ROWS.format(3))
-        values = [float(text.split()[0]) for text in shown if text]
-        assert len(values) > 20 and values == sorted(values, reverse=direction < 0)
-        assert all(not text for text in shown[len(values) :])
-
-    # Filter: only rows with all the words.
-    total = len(browser.execute_script(ROWS.format(0)))
-    box = browser.find_element("css selector", "#evaluations label.filter input")
-    box.send_keys("mspn-2 det-41")
-    names, boxes = browser.execute_script(ROWS.format(0)), browser.execute_script(ROWS.format(1))
-    assert 0 < len(names) < total and all("mspn-2" in n for n in names) and set(boxes) == {"det-41.1"}
-    box.clear()
-    box.send_keys(" ")
-    assert len(browser.execute_script(ROWS.format(0))) == total
-
-    # A number opens its address, whose links are files that open.
-    number = browser.find_element("css selector", "#table-2 td.ours button")
-    target = number.get_attribute("popovertarget")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", number)
-    number.click()
-    address = browser.find_element("id", target)
-    assert address.is_displayed() and "flops.csv" in address.text
-    links = browser.execute_script(
-        "return [...new Set([...document.querySelectorAll('a[href]')].map(a => a.href))]"
-    )
-    for link in links:
-        parts = urlsplit(link)
-        assert parts.scheme == "file" and Path(unquote(parts.path)).exists(), link
-
-    # Both themes, by the button; the background changes.
-    background = "return getComputedStyle(document.body).backgroundColor"
-    first = browser.execute_script(background)
-    browser.execute_script("document.getElementById('theme').click()")
-    assert browser.execute_script(background) != first
-
-    errors = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    assert errors == []

@@ -4,6 +4,9 @@ something.
 
 import csv
 import io
+import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -12,11 +15,12 @@ from scipy.special import stdtrit
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import FLOPS, load_figures
+from mspn.report import costs, extras
 from mspn.report.cells import Book, signed
 from mspn.report.claims import evaluate
 from mspn.report.claims_view import claim_context
 from mspn.report.draws import Draws
-from mspn.report.formats import to_csv, to_html, to_latex, to_markdown
+from mspn.report.formats import slot_text, to_csv, to_html, to_latex, to_markdown
 from mspn.report.results import collect, sampled_lines, seed_halfwidth
 from mspn.report.tables import Tables, load_layout
 from tests import report_tree
@@ -138,14 +142,53 @@ def test_the_mean_and_interval_over_seeds(madeup):
     assert results.estimate("mspn-2", "gt", "no such metric") is None
 
 
-def test_csv_has_the_papers_layout_and_our_interval(madeup):
+def rows_of(view) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(to_csv(view))))
+
+
+def test_csv_has_numbers_in_the_papers_layout(madeup):
     _, views = madeup
-    rows = list(csv.reader(io.StringIO(to_csv(views[0]))))
-    assert [row[0] for row in rows] == ["Method", "AP", "FLOPs (G)"]
-    ours = dict(zip(rows[0], rows[1], strict=True))
+    rows = rows_of(views[0])
+    assert [row["Method"] for row in rows] == ["AP", "FLOPs (G)"]
+    ours = rows[0]
     assert ours["Res-50, paper"] == "71.5" and ours["Res-50, ours, difference"] == ""
     assert float(ours["Res-50, ours, low"]) < float(ours["Res-50, ours"]) < float(ours["Res-50, ours, high"])
-    assert dict(zip(rows[0], rows[2], strict=True))["Res-101, ours, difference"] == "+0.004"
+    assert float(rows[1]["Res-101, ours, difference"]) == pytest.approx(0.004)
+    assert rows[1]["Res-254, paper"] == "18.0"  # to the printed digit
+    two = rows_of(views[1])
+    assert [row["Hourglass Stages"] + row["Hourglass Stages, mark"] for row in two] == [
+        "1",
+        "2",
+        "4",
+        "8",
+        "2†",
+    ]
+    seven = rows_of(views[6])
+    assert (seven[2]["Input size, height"], seven[2]["Input size, width"]) == ("353", "257")
+
+
+def test_what_csv_calls_a_number_is_one(madeup):
+    """Intervals, differences and printed figures: a number that a program reads, or nothing."""
+    _, views = madeup
+    for view in views:
+        text = to_csv(view)
+        assert "−" not in text and "–" not in text
+        for row in csv.DictReader(io.StringIO(text)):
+            for key, value in row.items():
+                if key.endswith((", low", ", high", ", difference", ", paper")) and value:
+                    float(value)
+
+
+def test_cited_and_not_run_stand_once_in_a_row(monkeypatch, tmp_path):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    report_tree.fill("madeup", runs=("mspn-4-384x288",))
+    _, views = build("madeup")
+    texts = {tuple(slot_text(slot) for slot in row[:2]): row for row in views[6].body}
+    assert [slot_text(s) for s in texts["HRNet [39]", "cited"]].count("cited") == 1
+    measured, missing = texts["Ours (MSPN)", "madeup scale"], texts["Ours (MSPN*)", "madeup scale"]
+    assert len(measured) == 14 and slot_text(measured[3]) == "80×60"
+    assert slot_text(missing[-1]) == "not run" and missing[-1].span == 10
+    assert rows_of(views[6])[-1]["AP, state"].startswith("not run: ")
 
 
 def test_markdown_and_html_show_both_numbers(madeup):
@@ -153,7 +196,7 @@ def test_markdown_and_html_show_both_numbers(madeup):
     markdown = to_markdown(views[0])
     assert "Table 1." in markdown and "4.404 (+0.004)" in markdown and "madeup scale" in markdown
     assert "not comparable with the paper" in markdown
-    assert "<td>4.404 (+0.004)</td>" in to_html(views[0])
+    assert ">4.404 (+0.004)</td>" in to_html(views[0])
     assert "2†" in to_markdown(views[1]) and "353×257" in to_markdown(views[6])
 
 
@@ -163,10 +206,34 @@ def test_latex_is_escaped_and_balanced(madeup):
         text = to_latex(view)
         assert text.count(r"\begin{") == text.count(r"\end{") == 2
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+        assert rf"\caption{{{view.title[:12]}" in text and "Table " not in text.split("tabular")[0]
         body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
         for line in body.strip().splitlines():
-            assert line.count(" & ") == len(view.labels) - 1 and line.endswith(r" \\")
+            spanned = sum(int(span) - 1 for span in re.findall(r"multicolumn\{(\d+)\}", line))
+            assert line.count(" & ") + spanned == len(view.labels) - 1 and line.endswith(r" \\")
         assert all(ord(c) < 128 for c in text), {c for c in text if ord(c) >= 128}
+    assert r"\begin{tabular}{lrrrrrrrr}" in to_latex(views[0])  # words left, numbers right
+
+
+LATEX = r"""\documentclass{article}
+\usepackage{booktabs,amssymb,graphicx}
+\begin{document}
+%s
+\end{document}
+"""
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+def test_latex_compiles(madeup, tmp_path):
+    book, views = madeup
+    results = collect(load_experiment("madeup"))
+    extra = [costs.flops_view(results, book), extras.evaluations_view(results, book)]
+    views = [*views, *extra, extras.protocols_view(results, book), costs.cost_view(results, book)[0]]
+    (tmp_path / "all.tex").write_text(LATEX % "\\clearpage\n".join(to_latex(view) for view in views))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "all.pdf").stat().st_size > 10_000
 
 
 def test_a_result_of_another_configuration_is_marked(monkeypatch, tmp_path):

@@ -125,7 +125,7 @@ def critical_path(tasks: list[Task]) -> float:
 def count_jobs(experiment: Experiment) -> dict[str, int]:
     """The graph's jobs by rule, from nothing to the report."""
     scale, runs = experiment.scale, list(experiment.grid.values())
-    jobs = Counter(all=1, report=1, latency=1, flops=1)
+    jobs = Counter(all=1, report=1, latency=1, flops=1, trained_flops=1, ceiling=1)
     used = {name for run in runs for name in run.datasets}
     jobs["synth"] = sum(isinstance(scale.datasets[name], SynthData) for name in used)
     jobs["crops"] = len(crop_stores(experiment))

@@ -1,6 +1,6 @@
 """Evaluate a run's trained weights on a detector's boxes, under every protocol.
 
-Writes predictions.json, matches.npz, analysis.json, sheet.jpg and, last, metrics.json into
+Writes predictions.json, matches.npz and, last, metrics.json into
 results/SCALE/runs/RUN/seed-SEED/DETECTOR. The network runs once; every named protocol is scored from the same
 heat maps, each figure with its bootstrap interval.
 

@@ -5,9 +5,14 @@ GFLOPs in the paper's convention (multiply-adds of convolutions on the inference
 figure, the difference and a verdict; the training graph's GFLOPs (one forward pass with all heads) and
 the flip test's, both in the same convention. Exit code 1 if a row differs from its printed figure for no
 known reason.
+
+With --scale the networks are counted that the scale trains, at its width and input; the paper prints nothing
+of them, so that there is nothing to compare: trained.csv in place of the three files. With --full-size as
+well, it only tells the joints of data sets that the grid alone does not know.
 """
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 HELP = "parameters and FLOPs of every run, beside the paper's figures"
@@ -19,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write flops.csv, flops.json and ledger.csv there"
     )
+    parser.add_argument("--scale", help="count what this scale trains (name or path)")
+    parser.add_argument("--full-size", action="store_true", help="with --scale: the full size all the same")
     parser.add_argument("--grid", type=Path, help="another grid")
-    parser.add_argument("--scale", help="a scale, for the joints of data sets that only it knows")
     parser.add_argument(
         "--figures", type=Path, help="the paper's figures (default: reports/paper/figures.tsv)"
     )
@@ -32,15 +38,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, write."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # shapes are what counts; more threads wait for each other beside other jobs
+    try:
+        return _trained(args) if args.scale and not args.full_size else _full(args)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _trained(args: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    import pandas as pd
+    from tabulate import tabulate
+
+    from mspn.errors import UserError
+    from mspn.experiment.grid import GRID
+    from mspn.experiment.load import load_experiment
+    from mspn.files import write_text
+    from mspn.networks.flops import trained
+
+    if args.figures or args.ledger:
+        raise UserError("--scale: --figures and --ledger are of the full size; add --full-size")
+    experiment = load_experiment(args.scale, args.grid or GRID)
+    _check_names(args.runs, experiment.grid)
+    records = [asdict(row) for row in trained(experiment) if not args.runs or row.run in args.runs]
+    text = pd.DataFrame(records).to_csv(index=False)
+    if args.out:
+        write_text(args.out / "trained.csv", text)
+    if args.json:
+        print(json.dumps(records, indent=1))
+    elif args.csv:
+        print(text, end="")
+    else:
+        print(tabulate(records, headers="keys", floatfmt=".4g"))
+    return 0
+
+
+def _check_names(names: list[str], there: Collection[str]) -> None:
+    from mspn.errors import UserError
+
+    if unknown := [name for name in names if name not in there]:
+        raise UserError(f"unknown run {', '.join(unknown)}; there are: {', '.join(there)}")
+
+
+def _full(args: argparse.Namespace) -> int:
     import json
     import sys
     from dataclasses import asdict
     from importlib.metadata import version
 
     import pandas as pd
-    import torch
 
-    from mspn.errors import UserError
     from mspn.experiment.grid import GRID, load_grid
     from mspn.experiment.load import load_experiment
     from mspn.experiment.paper import FIGURES, printed_gflops
@@ -53,18 +105,11 @@ def run(args: argparse.Namespace) -> int:
     for name in [name for name, run in grid.items() if not run.joint_set]:
         print(f"mspn: run {name} left out: the joints of {grid[name].data} stand in a scale", file=sys.stderr)
         del grid[name]
-    unknown = [name for name in args.runs if name not in grid]
-    if unknown:
-        raise UserError(f"unknown run {', '.join(unknown)}; there are: {', '.join(grid)}")
+    _check_names(args.runs, grid)
     wanted = set(args.runs or grid)
     wanted |= {member for name in wanted for member in grid[name].members}
     printed = printed_gflops(args.figures or FIGURES)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # shapes are what counts; more threads wait for each other beside other jobs
-    try:
-        rows, ledger = compare({name: entry for name, entry in grid.items() if name in wanted}, printed)
-    finally:
-        torch.set_num_threads(threads)
+    rows, ledger = compare({name: entry for name, entry in grid.items() if name in wanted}, printed)
 
     records = [asdict(row) for row in rows]
     document = {

@@ -9,6 +9,7 @@ mspn report restore ARCHIVE                put its results back, so that the gra
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -21,10 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make = verbs.add_parser("make", help="write reports/SCALE from the results there are")
     make.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
     make.add_argument("--out", type=Path, help="folder to write (default: reports/SCALE)")
+    make.add_argument("--picture", metavar="RUN", help="the run that Figure 5 shows (default: the best)")
     diff = verbs.add_parser("diff", help="compare two reports cell by cell; exit code 1 beyond the tolerance")
     diff.add_argument("a", help="a report's folder, or the word paper")
     diff.add_argument("b", help="a report's folder, or the word paper")
     diff.add_argument("--tolerance", type=Path, help="YAML file of tolerances (default: none at all)")
+    diff.add_argument("--across-scales", action="store_true", help="also where the reports' scales differ")
     diff.add_argument("--json", action="store_true", help="print the comparison as JSON")
     bundle = verbs.add_parser("bundle", help="pack the evidence of a scale into one archive")
     bundle.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
@@ -58,7 +61,7 @@ def _make(args: argparse.Namespace) -> int:
     from mspn.report.page import make_report
 
     experiment = load_experiment(args.scale)
-    report = make_report(experiment, args.out or experiment.reports)
+    report = make_report(experiment, args.out or experiment.reports, args.picture)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in report.verdicts.items() if count)
     print(f"{report.page}: {report.cells} cells; statements: {counts}")
     return 0
@@ -67,11 +70,11 @@ def _make(args: argparse.Namespace) -> int:
 def _diff(args: argparse.Namespace) -> int:
     from mspn.report.diff import compare, load_tolerances, print_comparison
 
-    comparison = compare(args.a, args.b, load_tolerances(args.tolerance))
+    comparison = compare(args.a, args.b, load_tolerances(args.tolerance), args.across_scales)
     if args.json:
         print(json.dumps(comparison.as_json(), indent=1))
     else:
-        print_comparison(comparison, sys.stdout)
+        print_comparison(comparison, sys.stdout, shutil.get_terminal_size().columns)
     return 1 if comparison.failed else 0
 
 

@@ -1,8 +1,8 @@
 """One run on one detector's boxes: a single pass of the network, scored under every protocol, into files.
 
 Written into `Experiment.evaluation_folder`, ``metrics.json`` last: ``predictions.json`` (protocol paper, COCO
-results), ``matches.npz`` (what bootstraps need, by protocol), ``analysis.json`` (kinds of error),
-``sheet.jpg`` (best, median and worst persons), ``stages.npz`` (heat maps by stage, if there are several).
+results), ``matches.npz`` (what bootstraps need, by protocol), ``stages.npz`` (heat maps by stage, if there
+are several).
 """
 
 import time
@@ -18,9 +18,8 @@ from mspn.data.load import load_annotations, load_detections, load_split
 from mspn.data.persons import Persons
 from mspn.errors import UserError
 from mspn.evaluation.decode import decode, merge, to_picture
-from mspn.evaluation.extremes import write_sheet
 from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble, stage_maps
-from mspn.evaluation.metrics import analysis, coco, mpii
+from mspn.evaluation.metrics import coco, mpii
 from mspn.evaluation.metrics.matches import save_matches
 from mspn.evaluation.protocols import Protocol, filter_kernel, protocols_for
 from mspn.evaluation.scoring import BOOTSTRAP_SEED, figure_rows, matches_of, score_coco, score_mpii
@@ -95,12 +94,9 @@ def measure(
     (folder / "metrics.json").unlink(missing_ok=True)  # what it speaks of is about to change
     rows = figure_rows(scored, experiment.scale.bootstrap)
     main = scored[MAIN]
-    verdicts = analysis.judge(truth, main.image_ids, main.joints, main.scores)
     results = coco.results(main.image_ids, main.joints, main.scores)
     write_json(folder / "predictions.json", results, indent=None)
     save_matches(folder / "matches.npz", matches_of(scored))
-    write_json(folder / "analysis.json", analysis.summary(truth, verdicts, len(main.scores)))
-    write_sheet(folder / "sheet.jpg", truth, main.joints, verdicts)
     if not run.members:
         _write_stages(folder / "stages.npz", ensemble, run, truth)
     address = who | _address(experiment, run, detector, ensemble, truth, boxes, boxes_file)

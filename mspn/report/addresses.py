@@ -8,7 +8,7 @@ from mspn.report.cells import Book, Entry
 from mspn.report.results import Evaluation, Results
 
 # The files of an evaluation's and a training's folder that an address links to, where they are there.
-EVALUATION_FILES = ("metrics.json", "predictions.json", "analysis.json")
+EVALUATION_FILES = ("metrics.json", "predictions.json")
 TRAINING_FILES = ("config.json", "log.jsonl", "environment.json")
 
 

@@ -29,6 +29,7 @@ from mspn.experiment.experiment import Experiment
 from mspn.experiment.paper import FIGURES
 from mspn.files import atomic, sha256
 from mspn.report.addresses import trainings_of
+from mspn.report.popover import without_links
 from mspn.report.results import Results, collect
 
 MANIFEST, CRATE = "manifest-sha256.txt", "ro-crate-metadata.json"
@@ -93,11 +94,14 @@ def contents_of(experiment: Experiment, small: bool = False) -> dict[str, Path |
 def _without_dead_links(page: Path, contents: dict[str, Path | bytes]) -> bytes:
     """The page with links to files that are not among the contents made plain text."""
 
-    def keep(link: re.Match[str]) -> str:
-        target = os.path.normpath(page.parent / unquote(link[1]))
-        return link[0] if Path(target).as_posix() in contents else link[2]
+    def there(link: str) -> bool:
+        return Path(os.path.normpath(page.parent / unquote(link))).as_posix() in contents
 
-    return re.sub(r'<a href="([^"#:]+)">([^<]*)</a>', keep, page.read_text(encoding="utf-8")).encode()
+    def keep(link: re.Match[str]) -> str:
+        return link[0] if there(link[1]) else link[2]
+
+    text = re.sub(r'<a href="([^"#:]+)"[^>]*>([^<]*)</a>', keep, page.read_text(encoding="utf-8"))
+    return without_links(text, there).encode()
 
 
 def _thinned(log: Path) -> bytes:

@@ -15,7 +15,12 @@ from mspn.report.rules import Kind
 
 SIMILAR_FLOPS = 0.10  # "similar" FLOPs: within this share of the larger network's
 
-Need = tuple[str, str]  # a run and a detector, or a run and GFLOPs
+TRAINED = (
+    "GFLOPs as trained"  # of the network that was trained, at its input; FLOPS are the full-size network's
+)
+COSTS = (FLOPS, TRAINED)
+
+Need = tuple[str, str]  # a run and a detector, or a run and one of the COSTS
 Weights = dict[Need, float]
 Ask = Callable[[str, str], float]  # a need -> its value
 DET = "det-49.4"
@@ -30,7 +35,7 @@ class Statement:
 
     ``kind``: gain (above 0), matches (not below a margin), saturates (not above a margin), small (within a
     margin either way); fewer and similar are of FLOPs and have no noise. ``weights`` gives the contrast from
-    the runs' FLOPs; ``needs`` is all that must be there.
+    the FLOPs of the trained networks; ``needs`` is all that must be there.
     """
 
     words: str
@@ -53,7 +58,7 @@ class Statement:
     @property
     def runs(self) -> tuple[str, ...]:
         """The runs whose AP it compares, each once."""
-        return tuple(dict.fromkeys(run for run, what in self.needs if what != FLOPS))
+        return tuple(dict.fromkeys(run for run, what in self.needs if what not in COSTS))
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Claim:
 
 def contrast_of(statement: Statement, ask: Ask) -> float:
     """The statement's contrast of given APs and FLOPs."""
-    weights = statement.weights(lambda run: ask(run, FLOPS))
+    weights = statement.weights(lambda run: ask(run, TRAINED))
     return sum(weight * ask(*need) for need, weight in weights.items())
 
 
@@ -102,7 +107,7 @@ def _line(words: str, point: str, ends: tuple[str, str], side: Literal["above", 
         share = (x - x0) / (x1 - x0)
         return {(point, DET): sign, (ends[0], DET): -sign * (1 - share), (ends[1], DET): -sign * share}
 
-    needs = tuple((run, what) for what in (DET, FLOPS) for run in runs)
+    needs = tuple((run, what) for what in (DET, TRAINED) for run in runs)
     return Statement(words, "gain", needs, weights)
 
 
@@ -214,7 +219,7 @@ CLAIMS = (
             Statement(
                 "MSPN's PCKh@0.5 above every cited row's", "gain", (), lambda flops: {}, "MPII test",
                 "MPII's test labels are on its server: no local run can be ranked among the cited rows; the "
-                "validation figure stands beside Table 9",
+                "validation figure stands in Table 9",
             ),
         ),
     ),

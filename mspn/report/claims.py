@@ -22,7 +22,18 @@ import numpy as np
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.paper import FLOPS, Figures
 from mspn.report.budgets import budgets, last_doubling
-from mspn.report.claim_parts import CLAIMS, DET, SIMILAR_FLOPS, Ask, Claim, Statement, Weights, contrast_of
+from mspn.report.claim_parts import (
+    CLAIMS,
+    COSTS,
+    DET,
+    SIMILAR_FLOPS,
+    TRAINED,
+    Ask,
+    Claim,
+    Statement,
+    Weights,
+    contrast_of,
+)
 from mspn.report.draws import Draws
 from mspn.report.results import Results, is_partial
 from mspn.report.verdicts import evidence, holm, interval
@@ -90,7 +101,7 @@ def paper_ask(figures: Figures, split: str) -> Ask:
         or (f.split == split and f.column in ("AP", "Hourglass AP", "MSPN AP", "CPN", "Ours", "GT"))
         if f.run
     }
-    return lambda run, what: table[run, what]
+    return lambda run, what: table[run, FLOPS if what == TRAINED else what]
 
 
 def evaluate(
@@ -109,7 +120,7 @@ def count_verdicts(claims: list[ClaimResult]) -> dict[str, int]:
 
 def stood_in(experiment: Experiment, statement: Statement) -> dict[str, str]:
     """Of the sources of boxes that a statement compares, those that others stand in for, and which."""
-    compared = dict.fromkeys(what for _, what in statement.needs if what != FLOPS)
+    compared = dict.fromkeys(what for _, what in statement.needs if what not in COSTS)
     stand_in = experiment.scale.stand_in
     return {name: stand_in[name] for name in compared if name in stand_in} if len(compared) > 1 else {}
 
@@ -122,7 +133,7 @@ def is_planned(experiment: Experiment, statement: Statement) -> bool:
     return not (statement.hidden or stood_in(experiment, statement)) and all(
         run in experiment.grid and experiment.boxes_for(what) in experiment.detectors(experiment.grid[run])
         for run, what in statement.needs
-        if what != FLOPS
+        if what not in COSTS
     )
 
 
@@ -165,12 +176,12 @@ class _Judge:
     def margin(self, statement: Statement) -> float:
         """The statement's margin, in its unit."""
         if statement.exact:
-            similar = SIMILAR_FLOPS * max(self.draws.flops(run) for run, _ in statement.needs)
+            similar = SIMILAR_FLOPS * max(self.draws.flops(*need) for need in statement.needs)
             return similar if statement.kind == "similar" else 0.0
         return self.rules.margins[statement.kind] * self.spread  # type: ignore[index]
 
     def _weights(self, statement: Statement) -> Weights:
-        return statement.weights(self.draws.flops)
+        return statement.weights(lambda run: self.draws.flops(run, TRAINED))
 
     def _describe(self, name: str, statement: Statement) -> StatementResult:
         """The result but for the interval; its verdict is empty where the interval decides."""

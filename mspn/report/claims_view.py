@@ -5,9 +5,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from mspn.experiment.paper import FIGURES, FLOPS
+from mspn.experiment.paper import FIGURES
 from mspn.files import write_json, write_text
 from mspn.report.cells import Book, Cell, Entry
+from mspn.report.claim_parts import COSTS, TRAINED
 from mspn.report.claims import ClaimResult, StatementResult
 from mspn.report.draws import Draws
 from mspn.report.views import Slot
@@ -40,9 +41,10 @@ def claim_context(result: ClaimResult, draws: Draws, book: Book) -> dict[str, An
 def _claim_address(result: ClaimResult, draws: Draws, book: Book) -> str:
     entries = []
     for run, what in dict.fromkeys(need for s in result.claim.statements for need in s.needs):
-        if what == FLOPS:
-            entries.append(Entry(f"{run}, FLOPs", "flops.csv", draws.results.flops_file))
-        for found in draws.evaluations(run, what) if what != FLOPS else ():
+        if what in COSTS:
+            file = draws.results.trained_file if what == TRAINED else draws.results.flops_file
+            entries.append(Entry(f"{run}, {what}", file.name, file))
+        for found in draws.evaluations(run, what) if what not in COSTS else ():
             name = f"{run} on {found.detector}, seed {found.seed}"
             entries.append(Entry(name, "metrics.json", found.folder / "metrics.json"))
     entries = [entry for entry in entries if entry.link and entry.link.is_file()]

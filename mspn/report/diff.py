@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Literal, TextIO
 
 import pandas as pd
@@ -20,6 +21,8 @@ from mspn.report.cells import CELL_COLUMNS
 PAPER = "paper"  # the word for the printed figures; a folder is given by its path, such as reports/paper
 # What is compared between two reports: numbers of their own, not those derived from them.
 QUANTITIES = ("ours", "paper", "count", "sum", "probability")
+
+KNOWN = "known discrepancy"  # as `mspn.networks.flops` names it, and with it the cells' reasons
 
 Key = tuple[str, str, str, str]  # place, row, column, quantity
 
@@ -74,7 +77,9 @@ def load_tolerances(path: Path | None) -> Tolerances:
 
 @dataclass(frozen=True)
 class Difference:
-    """A cell on both sides. ``verdict``: equal, within, beyond, missing (on one side), ignored."""
+    """A cell on both sides. ``verdict``: equal, within, beyond, missing (on one side), ignored, or known
+    discrepancy: from the paper, by as much as the report itself says why (``reason``).
+    """
 
     place: str
     row: str
@@ -85,6 +90,7 @@ class Difference:
     difference: float | None
     allowed: float
     verdict: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,29 +122,40 @@ class Comparison:
         }
 
 
-def compare(a: str, b: str, tolerances: Tolerances) -> Comparison:
+def compare(a: str, b: str, tolerances: Tolerances, across_scales: bool = False) -> Comparison:
     """Compare two reports' folders, or one with the word ``paper``.
 
     Against the paper, only what can be compared is: FLOPs at any scale; accuracy and box AP at the scale
     ``paper``, and never those of hidden test sets. The rest is counted in ``left_out``. Raises UserError
-    where a folder holds no report.
+    where a folder holds no report, or the reports are of different scales and ``across_scales`` is not given.
     """
     if a == b:
         raise UserError(f"{a}: both sides are the same")
     left_out: dict[str, int] = {}
+    known: dict[Key, str] = {}
     if PAPER in (a, b):
-        ours = _cells(Path(b if a == PAPER else a))
-        scale = _scale(Path(b if a == PAPER else a))
-        mine, printed, left_out = _beside_paper(ours, scale, load_figures())
+        folder = Path(b if a == PAPER else a)
+        ours = _cells(folder)
+        mine, printed, left_out = _beside_paper(ours, _scale(folder), load_figures())
+        known = _known_discrepancies(ours)
         left, right = (printed, mine) if a == PAPER else (mine, printed)
     else:
         left, right = _values(_cells(Path(a))), _values(_cells(Path(b)))
+        scales = _scale(Path(a)), _scale(Path(b))
+        if len(set(scales)) > 1 and not across_scales:
+            raise UserError(
+                f"{a} is of scale {scales[0]}, {b} of scale {scales[1]}: other networks on other data; "
+                "--across-scales compares them all the same"
+            )
     keys = list(dict.fromkeys([*left, *right]))
-    cells = tuple(_difference(key, left.get(key), right.get(key), tolerances.rule(key)) for key in keys)
+    cells = tuple(
+        _difference(key, left.get(key), right.get(key), tolerances.rule(key), known.get(key, ""))
+        for key in keys
+    )
     return Comparison(a, b, cells, left_out, tolerances.missing == "allow")
 
 
-def _difference(key: Key, a: float | None, b: float | None, rule: Rule) -> Difference:
+def _difference(key: Key, a: float | None, b: float | None, rule: Rule, known: str = "") -> Difference:
     allowed = max(rule.absolute, rule.relative * max(abs(a or 0.0), abs(b or 0.0)))
     difference = None if a is None or b is None else b - a
     if rule.ignore:
@@ -149,8 +166,17 @@ def _difference(key: Key, a: float | None, b: float | None, rule: Rule) -> Diffe
         verdict = "equal"
     else:  # the last digits of a sum are no difference
         within = abs(difference) <= allowed or math.isclose(abs(difference), allowed, rel_tol=1e-9)
-        verdict = "within" if within else "beyond"
-    return Difference(*key, a, b, difference, allowed, verdict)
+        verdict = "within" if within else KNOWN if known else "beyond"
+    return Difference(*key, a, b, difference, allowed, verdict, known if verdict == KNOWN else "")
+
+
+def _known_discrepancies(cells: pd.DataFrame) -> dict[Key, str]:
+    """Why a cell differs from the paper's, where its report explains that."""
+    rows = cells[(cells.quantity == "ours") & cells.reason.str.startswith(KNOWN)]
+    return {
+        (r["place"], r["row"], r["column"], "ours"): r["reason"].removeprefix(KNOWN).strip(": ")
+        for r in rows.to_dict("records")
+    }
 
 
 def _cells(folder: Path) -> pd.DataFrame:
@@ -189,10 +215,10 @@ def _beside_paper(
     left_out: Counter[str] = Counter()
     for figure in figures.values():
         place = (f"Table {figure.table}", figure.row, figure.column)
-        if place not in ours:
-            left_out["a setting, not a measurement"] += 1
-        elif not figure.run and not figure.detector:
+        if not figure.run and not figure.detector:
             left_out["a cited system"] += 1
+        elif place not in ours:
+            left_out["a setting, not a measurement"] += 1
         elif figure.column != FLOPS and figure.split != "COCO minival":
             left_out["a hidden test set"] += 1
         elif figure.column != FLOPS and scale != "paper":
@@ -204,42 +230,53 @@ def _beside_paper(
     return mine, printed, dict(left_out)
 
 
-def print_comparison(comparison: Comparison, out: TextIO) -> None:
-    """The cells that differ, worst first, and the counts."""
+def print_comparison(comparison: Comparison, out: TextIO, width: int = 80) -> None:
+    """The cells that differ, worst first, in lines of at most ``width`` characters, and the counts."""
     from tabulate import tabulate
 
-    shown = [cell for cell in comparison.cells if cell.verdict in ("within", "beyond", "missing")]
-    rows = [
-        [
-            c.verdict,
-            c.place,
-            c.row,
-            c.column,
-            _number(c.a),
-            _number(c.b),
-            _number(c.difference),
-            f"{c.allowed:g}",
-        ]
-        for c in sorted(shown, key=_badness)
-    ]
-    if rows:
-        headers = ["", "place", "row", "column", comparison.a, comparison.b, "difference", "allowed"]
-        print(tabulate(rows, headers=headers, disable_numparse=True), file=out)
+    shown = sorted((cell for cell in comparison.cells if cell.verdict in ORDER), key=_badness)
+    if shown:
+        print(f"a: {comparison.a}\nb: {comparison.b}\n", file=out)
+        numbers = [[_number(c.a), _number(c.b), _number(c.difference), f"{c.allowed:g}"] for c in shown]
+        heads = ("a", "b", "b - a", "allowed")
+        widths = (max(map(len, column)) for column in zip(*numbers, strict=True))
+        # tabulate pads a heading by two and parts columns by two
+        taken = sum(max(width, len(head) + 2) for width, head in zip(widths, heads, strict=True))
+        taken += max(len(WORDS[c.verdict]) for c in shown) + 2 * 5
+        names = [_fit(f"{c.place}, {c.row}, {c.column}", width - taken) for c in shown]
+        rows = [[WORDS[c.verdict], name, *four] for c, name, four in zip(shown, names, numbers, strict=True)]
+        headers = ["", "cell", *heads]
+        right = ("left", "left", "right", "right", "right", "right")
+        print(tabulate(rows, headers=headers, disable_numparse=True, colalign=right), file=out)
         print(file=out)
+    for cell in shown:
+        if cell.reason:
+            print(fill(f"{cell.place}, {cell.row}: {cell.reason}", width, subsequent_indent="  "), file=out)
     counts = Counter(cell.verdict for cell in comparison.cells)
-    print(f"{len(comparison.cells)} cells: {_list(counts)}", file=out)
+    print(fill(f"{len(comparison.cells)} cells: {_list(counts)}", width), file=out)
     if comparison.left_out:
-        print(f"not compared: {_list(comparison.left_out)}", file=out)
+        print(fill(f"not compared: {_list(comparison.left_out)}", width), file=out)
     print("beyond the tolerance" if comparison.failed else "within the tolerance", file=out)
 
 
+ORDER = ("beyond", "missing", KNOWN, "within")  # of the verdicts that are shown, the worst first
+WORDS = {"beyond": "beyond", "missing": "missing", KNOWN: "known", "within": "within"}
+
+
+def _fit(text: str, width: int) -> str:
+    """The text in at most ``width`` characters, cut in the middle."""
+    if len(text) <= width:
+        return text
+    half = max(1, (width - 1) // 2)
+    return f"{text[: width - 1 - half]}…{text[-half:]}"
+
+
 def _badness(cell: Difference) -> tuple[int, float]:
-    order = ("beyond", "missing", "within").index(cell.verdict)
-    return order, -abs(cell.difference or 0.0)
+    return ORDER.index(cell.verdict), -abs(cell.difference or 0.0)
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.5g}"
 
 
 def _list(counts: Mapping[str, int]) -> str:

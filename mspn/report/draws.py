@@ -14,11 +14,12 @@ import math
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from mspn.experiment.paper import FLOPS
-from mspn.report.claim_parts import DET, Weights
+from mspn.report.claim_parts import COSTS, DET, Weights
 from mspn.report.noise import Spread, Table, spread
 from mspn.report.replicates import replicates
 from mspn.report.results import Evaluation, Results, is_partial
@@ -36,7 +37,7 @@ class Contrast:
 
 
 class Draws:
-    """Means of AP by (run, detector), exact FLOPs by (run, "GFLOPs"), and draws of contrasts of them."""
+    """Means of AP by (run, detector), exact FLOPs by (run, a cost), and draws of contrasts of them."""
 
     def __init__(self, results: Results, rules: Rules | None = None, protocol: str = "paper") -> None:
         self.results, self.rules, self.protocol = results, rules or load_rules(), protocol
@@ -46,11 +47,14 @@ class Draws:
 
     def has(self, run: str, what: str) -> bool:
         """Whether the run has FLOPs, or an AP on the detector ``what``."""
-        return run in self.results.flops if what == FLOPS else bool(self.by_seed(run, what))
+        return run in self._counted(what) if what in COSTS else bool(self.by_seed(run, what))
 
-    def flops(self, run: str) -> float:
-        """The run's GFLOPs, in the paper's convention."""
-        return float(self.results.flops[run]["gflops_paper_convention"])
+    def flops(self, run: str, what: str) -> float:
+        """The GFLOPs, in the paper's convention, of the run's full-size or of its trained network."""
+        return float(self._counted(what)[run]["gflops_paper_convention"])
+
+    def _counted(self, what: str) -> dict[str, dict[str, Any]]:
+        return self.results.flops if what == FLOPS else self.results.trained
 
     def by_seed(self, run: str, detector: str) -> dict[int, float]:
         """Seed -> AP, in percent; empty where the run has not been evaluated on the detector."""
@@ -63,7 +67,9 @@ class Draws:
 
     def mean(self, run: str, what: str) -> float:
         """The mean AP over seeds, in percent; or the FLOPs."""
-        return self.flops(run) if what == FLOPS else float(np.mean(list(self.by_seed(run, what).values())))
+        if what in COSTS:
+            return self.flops(run, what)
+        return float(np.mean(list(self.by_seed(run, what).values())))
 
     def seeds(self, weights: Weights) -> tuple[int, ...]:
         """The seeds that all of a contrast's evaluations have."""

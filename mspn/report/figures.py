@@ -1,59 +1,24 @@
-"""Figure 1, and AP against capacity and cost."""
+"""Figure 1: AP against the FLOPs of what was trained, the paper's curve beside; and what figures share."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mspn.experiment.paper import FLOPS, Figures
-from mspn.report import style
-from mspn.report.claim_parts import HOURGLASS_CURVE, MSPN_CURVE, RESNET_CURVE
+from mspn.experiment.paper import Figures
+from mspn.report import fits, points, style
+from mspn.report.claim_parts import DET
+from mspn.report.draws import Draws
+from mspn.report.fits import Curve
+from mspn.report.points import FAMILIES, Family, Point
 from mspn.report.results import Results
+from mspn.report.style import Drawn
+from mspn.report.tidy import on_the_front, printed_points
 
-DET = "det-49.4"
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure that is written; without ``svg`` it could not be drawn, and ``caption`` says why."""
-
-    id: str
-    title: str
-    caption: str
-    svg: str = ""
-
-
-@dataclass(frozen=True)
-class Family:
-    """A curve of Figure 1: runs in order of capacity, and how it is drawn and labelled."""
-
-    name: str
-    runs: tuple[str, ...]
-    labels: tuple[str, ...]
-    colour: str
-    marker: str
-    dashes: str
-
-
-FAMILIES = (
-    Family("MSPN", MSPN_CURVE, ("1 stage = Res-50", "2", "3", "4 stages"), style.GREEN, "o", "-"),
-    Family(
-        "Single stage", RESNET_CURVE, ("Res-50", "Res-101", "Res-152", "Res-254"), style.VERMILION, "^", "--"
-    ),
-    Family("Hourglass", HOURGLASS_CURVE, ("1 stage", "2", "4", "8 stages"), style.BLUE, "s", "-."),
-)  # fmt: skip
-
-
-# Beyond the paper: comparison points of their own papers, in Figure 1 as measured.
-OTHERS = (
-    Family(
-        "Simple Baseline", ("simple-baseline-50", "simple-baseline-152"), ("", ""), style.PURPLE, "D", ":"
-    ),
-    Family("HRNet", ("hrnet-w32", "hrnet-w48"), ("", ""), style.ORANGE, "P", ":"),
-)
+FLOPS_LABEL = "GFLOPs of the trained network"
+AP_LABEL = "AP on the validation set"
 
 
 def scale_words(results: Results) -> str:
@@ -62,220 +27,217 @@ def scale_words(results: Results) -> str:
     return f"{name} scale" + ("" if name == "paper" else ": not comparable with the paper's figures")
 
 
-def sign(ax: Axes, words: str) -> None:
-    ax.text(1, 1.02, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=7, color=style.MUTED)
-
-
-def _printed(figures: Figures, run: str) -> tuple[float, float]:
-    """(FLOPs, AP) of a run as the paper prints them."""
-    flops = next(f.number for f in figures.values() if f.run == run and f.column == FLOPS)
-    ap = next(
-        f.number for f in figures.values() if f.run == run and f.detector == DET and f.split == "COCO minival"
-    )
-    return flops, ap
-
-
-def _curve(
-    ax: Axes, family: Family, x: list[float], y: list[float], errors: np.ndarray | None, **more: object
-) -> None:
-    options = {"color": family.colour, "marker": family.marker, "linestyle": family.dashes, **more}
-    if errors is None:
-        ax.plot(x, y, **options)  # type: ignore[arg-type]
-    else:
-        ax.errorbar(x, y, yerr=errors, capsize=2.5, elinewidth=1, **options)  # type: ignore[arg-type]
-
-
-def figure_1_paper(results: Results, figures: Figures, folder: Path) -> Drawn:
-    """The paper's Figure 1 from its printed APs: FLOPs as printed (hollow) and as counted here (filled)."""
-    title = "Figure 1 from the paper's own points; only FLOPs are measured"
-    counted = results.flops
-    with style.figure() as (fig, (ax,)):
-        for family in FAMILIES:
-            points = [_printed(figures, run) for run in family.runs]
-            aps = [ap for _, ap in points]
-            _curve(
-                ax,
-                family,
-                [x for x, _ in points],
-                aps,
-                None,
-                markerfacecolor=style.PAPER,
-                markersize=8,
-                alpha=0.55,
-                linewidth=1,
-            )
-            there = [
-                (float(counted[run]["gflops_paper_convention"]), ap)
-                for run, ap in zip(family.runs, aps, strict=True)
-                if run in counted
-            ]
-            if there:
-                _curve(
-                    ax,
-                    family,
-                    [x for x, _ in there],
-                    [y for _, y in there],
-                    None,
-                    label=f"{family.name}",
-                    linestyle="none",
-                    markersize=4.5,
-                )
-            for (x, y), label in zip(points, family.labels, strict=True):
-                shared = family.name == "Single stage" and label == "Res-50"  # the same run as MSPN's first
-                below = family.name != "MSPN"
-                if not shared:
-                    ax.annotate(
-                        label,
-                        (x, y),
-                        (0, -13 if below else 8),
-                        textcoords="offset points",
-                        ha="center",
-                        fontsize=7,
-                        color=family.colour,
-                    )
-        ax.plot(
-            [],
-            [],
-            "o",
-            color=style.MUTED,
-            markerfacecolor=style.PAPER,
-            markersize=8,
-            label="FLOPs as printed",
-        )
-        ax.plot([], [], "o", color=style.MUTED, markersize=4.5, label="FLOPs as counted here")
-        ax.set(
-            xlabel="GFLOPs (paper's convention, full size)", ylabel="AP printed in the paper, COCO minival"
-        )
-        ax.set_ylim(64.5, 77)
-        ax.set_title("AP against FLOPs, the paper's points")
-        ax.legend(loc="lower right")
-        svg = style.save(fig, folder, "figure-1-paper")
-    return Drawn(
-        "figure-1-paper",
-        title,
-        "Accuracy is the paper's throughout. A filled mark inside its hollow one: the printed FLOPs are "
-        "reproduced.",
-        svg,
-    )
-
-
-def figure_1(results: Results, figures: Figures, folder: Path) -> Drawn:
-    """AP against FLOPs as measured at this scale, with 95 % intervals; the paper's points behind at its
-    scale.
-    """
-    title, name = "Figure 1 as measured", "figure-1"
-    points = {family: _points(results, family, _flops_of(results)) for family in (*FAMILIES, *OTHERS)}
-    if not any(points.values()):
-        return Drawn(
-            name, title, "Not run: no run of the three families has been evaluated, or FLOPs are missing."
-        )
-    with style.figure() as (fig, (ax,)):
-        for family, values in points.items():
-            if results.experiment.scale.name == "paper" and family in FAMILIES:
-                printed = [_printed(figures, run) for run in family.runs]
-                _curve(
-                    ax,
-                    family,
-                    [x for x, _ in printed],
-                    [y for _, y in printed],
-                    None,
-                    markerfacecolor=style.PAPER,
-                    alpha=0.4,
-                    markersize=8,
-                )
-            _draw_points(ax, family, values)
-        _free_ylim(ax)
-        ax.set(xlabel="GFLOPs (paper's convention, full size)", ylabel="AP on this scale's validation set")
-        ax.set_title("AP against FLOPs, measured")
-        sign(ax, scale_words(results))
-        ax.legend(loc="best")
-        svg = style.save(fig, folder, name)
-    caption = f"Bars: 95 % intervals over images{seed_words(results)}. {scale_words(results).capitalize()}."
-    return Drawn(name, title, caption, svg)
-
-
 def seed_words(results: Results) -> str:
+    """Which noise the intervals hold."""
     seeds = results.metrics.seed.nunique()
     return " and seeds" if seeds > 1 else "; a single seed, so that the noise of training is not in them"
 
 
-Points = list[tuple[str, float, float, float, float]]  # label, x, AP, low, high
+def label_x(ax: Axes, words: str, results: Results) -> None:
+    """What the x axis shows, and below it the scale, so that a copied picture still tells it."""
+    name = results.experiment.scale.name
+    ax.set_xlabel(f"{words}\n{name} scale" + ("" if name == "paper" else ", not the paper's"))
 
 
-def _flops_of(results: Results) -> Callable[[str], float | None]:
-    table = results.flops
-    return lambda run: float(table[run]["gflops_paper_convention"]) if run in table else None
+def log_axis(ax: Axes) -> None:
+    """A logarithmic x axis with plain numbers at 1, 2 and 5."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: plain(x)))
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
-def _points(results: Results, family: Family, x_of: Callable[[str], float | None]) -> Points:
-    points = []
-    for run, label in zip(family.runs, family.labels, strict=True):
-        x, estimate = x_of(run), results.estimate(run, results.experiment.boxes_for(DET), "AP")
-        if x is not None and estimate is not None:
-            points.append((label, x, estimate.value, estimate.low, estimate.high))
-    return points
+def plain(x: float) -> str:
+    """``0.05``, ``20``, ``35k``, ``2M``."""
+    for limit, unit in ((1e6, "M"), (1e4, "k")):
+        if x >= limit:
+            return f"{x / (limit if unit == 'M' else 1e3):g}{unit}"
+    return f"{x:g}"
 
 
-def _draw_points(ax: Axes, family: Family, points: Points) -> None:
-    if not points:
-        return
-    _, x, y, low, high = zip(*points, strict=True)
-    errors = np.array([np.subtract(y, low), np.subtract(high, y)])
-    _curve(ax, family, list(x), list(y), errors, label=family.name)
+def legend(ax: Axes, otherwise: str) -> None:
+    """The legend; without anything to explain the words in the middle of the empty axes."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower right", fontsize=style.SMALL)
+    else:
+        ax.text(0.5, 0.5, otherwise, transform=ax.transAxes, ha="center", color=style.MUTED)
 
 
-def _free_ylim(ax: Axes) -> None:
+def free_ylim(ax: Axes) -> None:
     """Room around the points; AP goes no lower than a sliver below 0, where a mark is still whole."""
     low, high = ax.get_ylim()
     high = max(high, 1.0)
     ax.set_ylim(max(low, -0.04 * high) if low < 0 else low, high)
 
 
-def figure_capacity(results: Results, folder: Path) -> Drawn:
-    """AP against parameters, latency and training cost."""
-    title, name = "Capacity and cost", "figure-capacity"
-    flops, latency = results.flops, results.latency
-    axes_of: tuple[tuple[str, Callable[[str], float | None]], ...] = (
-        (
-            "Parameters at full size (millions)",
-            lambda run: float(flops[run]["parameters"]) / 1e6 if run in flops else None,
-        ),
-        (
-            "Latency of a crop at this scale (ms)",
-            lambda run: float(latency[run]["ms_per_crop"]) if run in latency else None,
-        ),
-        ("Training (device seconds)", lambda run: training_seconds(results, run)),
-    )
-    panels = [(label, {f: _points(results, f, x_of) for f in FAMILIES}) for label, x_of in axes_of]
-    if not any(points for _, panel in panels for points in panel.values()):
-        return Drawn(name, title, "Not run: no run of the three families has been evaluated.")
-    with style.figure(height=3.0, columns=3) as (fig, axes):
-        for ax, (label, panel) in zip(axes, panels, strict=True):
-            for family, points in panel.items():
-                _draw_points(ax, family, points)
-            ax.set_xlabel(label)
-            ax.xaxis.set_major_locator(MaxNLocator(5))
-            if not any(panel.values()):
-                ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color=style.MUTED)
-            _free_ylim(ax)
-        axes[0].set_ylabel("AP on this scale's validation set")
-        axes[0].set_title("AP against capacity and cost")
-        fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
-        axes[0].legend(loc="lower right", fontsize=7)
-        svg = style.save(fig, folder, name)
-    devices = ", ".join(sorted({str(record["device"]) for record in latency.values()})) or "not measured"
-    caption = (
-        f"Latency: median of single crops on one thread or one GPU ({devices}). "
-        f"{scale_words(results).capitalize()}."
-    )
-    return Drawn(name, title, caption, svg)
+def bars(ax: Axes, family: Family, found: Sequence[Point], **more: object) -> None:
+    """Points with their 95 % intervals."""
+    if not found:
+        return
+    y = np.array([p.ap.value for p in found])
+    ends = np.array([[p.ap.value - p.ap.low, p.ap.high - p.ap.value] for p in found]).T
+    options = {"color": family.colour, "marker": family.marker, "linestyle": "none", **more}
+    ax.errorbar([p.x for p in found], y, yerr=ends, capsize=2.5, elinewidth=1, label=family.name, **options)  # type: ignore[arg-type]
 
 
-def training_seconds(results: Results, run: str) -> float | None:
-    """Device seconds of a run's training, the mean over seeds; None where there is none."""
-    experiment = results.experiment
-    if run not in experiment.grid or not experiment.grid[run].network:
-        return None
-    trainings = [results.training(experiment.grid[run], seed) for seed in experiment.scale.seeds]
-    seconds = [t.device_seconds for t in trainings if t is not None and t.device_seconds is not None]
-    return float(np.mean(seconds)) if seconds else None
+def label_points(ax: Axes, family: Family, found: Sequence[tuple[float, float, str]]) -> None:
+    """Each point's stage or backbone beside it, where a rising curve is not."""
+    left = family.name == "MSPN"
+    ax.margins(x=0.12)  # the words at the right end are inside
+    for x, y, words in found:
+        place = {"xytext": (-4, 5) if left else (4, -11), "ha": "right" if left else "left"}
+        ax.annotate(words, (x, y), textcoords="offset points", fontsize=style.SMALL, color=style.INK, **place)  # type: ignore[arg-type]
+
+
+def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
+    """Words to the right of the ends of lines, (x, y, words); those at one x are moved apart."""
+    low, high = ax.get_ylim()
+    for x in dict.fromkeys(x for x, _, _ in ends):
+        group = sorted((y, words) for other, y, words in ends if other == x)
+        heights = apart([y for y, _ in group], (high - low) / 26)
+        for height, (_, words) in zip(heights, group, strict=True):
+            ax.annotate(
+                words, (x, height), (6, 0), textcoords="offset points", va="center",
+                fontsize=style.SMALL, color=style.INK,
+            )  # fmt: skip
+
+
+def apart(values: Sequence[float], gap: float) -> list[float]:
+    """Rising values moved as little as is needed for each two neighbours to be ``gap`` apart."""
+    moved = list(values)
+    for _ in range(100):
+        for i in range(len(moved) - 1):
+            if (lack := gap - (moved[i + 1] - moved[i])) > 0:
+                moved[i], moved[i + 1] = moved[i] - lack / 2, moved[i + 1] + lack / 2
+    return moved
+
+
+# ---- Figure 1 ----
+
+
+def family_curves(
+    results: Results, draws: Draws, found: dict[Family, list[Point]]
+) -> dict[Family, tuple[np.ndarray, np.ndarray, Curve]]:
+    """Family -> places, draws and fitted curve, of those with two points or more."""
+    curves = {}
+    for family, members in found.items():
+        x = np.array([p.x for p in members])
+        if len(np.unique(x)) > 1:
+            y = np.column_stack([draws.draw(p.run, DET) for p in members])
+            curves[family] = (x, y, fits.fit(x, y))
+    return curves
+
+
+def figure_1(results: Results, paper: Figures, draws: Draws, folder: Path) -> Drawn:
+    """AP against the trained networks' FLOPs with each family's curve, and the paper's curve beside."""
+    title, name = "Figure 1: AP against FLOPs, as measured and as printed", "figure-1"
+    found = {
+        family: points.points(results, family, lambda run: points.trained_gflops(results, run))
+        for family in points.families(results.experiment, paper)
+    }
+    found = {family: members for family, members in found.items() if members}
+    curves = family_curves(results, draws, found)
+    ceiling = points.main_ceiling(results)
+
+    def measured(ax: Axes) -> None:
+        for family, members in found.items():
+            bars(ax, family, members)
+            if family in curves:
+                draw_curve(ax, family, curves[family][2])
+            label_points(ax, family, [(p.x, p.ap.value, p.label) for p in members])
+        _draw_front(ax, found, on_the_front(results, paper, draws))
+        ax.margins(x=0.08)
+        free_ylim(ax)
+        _draw_ceiling(ax, ceiling)
+        if found:
+            log_axis(ax)
+        label_x(ax, FLOPS_LABEL, results)
+        ax.set_ylabel(AP_LABEL)
+        ax.set_title("Measured")
+        legend(ax, "not run")
+
+    panels = style.draw(folder, name, [measured, lambda ax: _printed_panel(ax, results, paper)])
+    return Drawn(name, title, _words_1(results, found, curves, ceiling), panels, data="curve.csv")
+
+
+def _draw_ceiling(ax: Axes, ceiling: float | None) -> None:
+    """A line at the ceiling; where it would press the curves together, words at the top of the axes."""
+    if ceiling is None:
+        return
+    low, high = ax.get_ylim()
+    near = ceiling <= 2 * high - low
+    words = f"perfect heat maps: {ceiling:.1f}" + ("" if near else " ↑")
+    if near:
+        ax.axhline(ceiling, color=style.MUTED, linestyle=(0, (6, 3)), linewidth=1)
+    ax.annotate(
+        words, (0.01, ceiling if near else high), (0, 2 if near else -9), textcoords="offset points",
+        xycoords=ax.get_yaxis_transform(), fontsize=style.SMALL, color=style.MUTED,
+    )  # fmt: skip
+
+
+def draw_curve(ax: Axes, family: Family, curve: Curve) -> None:
+    """A curve in its family's look, with its band."""
+    ax.plot(curve.grid, curve.middle, color=family.colour, linestyle=family.dashes, linewidth=1.3)
+    ax.fill_between(curve.grid, *curve.band, color=family.colour, alpha=0.13, linewidth=0)
+
+
+def _draw_front(ax: Axes, found: dict[Family, list[Point]], front: dict[str, float]) -> None:
+    """A step line along the points that are on the front in half of the draws or more."""
+    members = sorted(
+        {(p.x, p.ap.value) for group in found.values() for p in group if front.get(p.run, 0) >= 0.5}
+    )
+    if len(members) > 1:
+        x, y = zip(*members, strict=True)
+        ax.step(x, y, where="post", color=style.INK, linewidth=0.7, alpha=0.6, label="Pareto front")
+
+
+def _printed_panel(ax: Axes, results: Results, paper: Figures) -> None:
+    """The paper's own points: FLOPs as printed (hollow) and, at full size, as counted here (filled)."""
+    printed = printed_points(paper)
+    for family in FAMILIES:
+        own = [printed[run] for run in family.runs]
+        look = {"color": family.colour, "marker": family.marker}
+        ax.plot(
+            *zip(*own, strict=True), linestyle=family.dashes, markerfacecolor=style.PAPER, markersize=8,
+            linewidth=1, label=family.name, **look,  # type: ignore[arg-type]
+        )  # fmt: skip
+        for run in family.runs:
+            counted = points.number(results.flops, run, "gflops_paper_convention")
+            if counted is not None:
+                ax.plot(counted, printed[run][1], linestyle="none", markersize=4, **look)  # type: ignore[arg-type]
+        labels = zip(own, family.labels, strict=True)
+        label_points(ax, family, [(x, y, words) for (x, y), words in labels])
+    log_axis(ax)
+    ax.margins(x=0.1)
+    ax.set_xlabel("GFLOPs at full size\nhollow: as printed; filled: as counted here")
+    ax.set_ylabel("AP printed, COCO minival")
+    ax.set_ylim(64.2, 77)
+    ax.set_title("The paper's own points")
+    legend(ax, "")
+
+
+def _words_1(
+    results: Results,
+    found: dict[Family, list[Point]],
+    curves: dict[Family, tuple[np.ndarray, np.ndarray, Curve]],
+    ceiling: float | None,
+) -> str:
+    if not found:
+        return (
+            "Not run: no run of a curve has been evaluated, or the trained networks' FLOPs are missing. "
+            "Right: the paper's own points; only their FLOPs are measured."
+        )
+    words = [f"Left: bars are 95 % intervals over images{seed_words(results)}; bands hold the curve."]
+    for family, (_, _, curve) in curves.items():
+        if curve.exponent:
+            middle, low, high = curve.exponent
+            words.append(f"{family.name}: AP = a − b·F⁻ᶜ with c = {middle:.2f} [{low:.2f}, {high:.2f}].")
+    loose = [family.name for family, (_, _, curve) in curves.items() if curve.kind == "envelope"]
+    if loose:
+        words.append(
+            f"Of {', '.join(loose)} a law AP = a − b·F⁻ᶜ is not identified: the rising concave envelope."
+        )
+    if ceiling is not None:
+        words.append("Dashed: what perfect heat maps would score at this input.")
+    words.append("Right: the paper's points; a filled mark inside its hollow one is a figure reproduced.")
+    return " ".join([*words, f"{scale_words(results).capitalize()}."])

@@ -2,16 +2,20 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from html import escape
 
 from tabulate import tabulate
 
-from mspn.report.views import Slot, View
+from mspn.report.cells import Cell
+from mspn.report.views import BLANK, Slot, View
 
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "†": r"$\dagger$",
-    "✓": r"\checkmark{}", "−": "$-$", "–": "--", "±": r"$\pm$", "²": r"\textsuperscript{2}",
+    "✓": r"\checkmark{}", "−": "$-$", "–": "--", "±": r"$\pm$", "“": "``", "”": "''", "’": "'",
+    "…": r"\dots{}",
+    **{power: rf"\textsuperscript{{{digit}}}" for digit, power in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }  # fmt: skip
 
 
@@ -44,34 +48,56 @@ def _flat_header(view: View) -> list[str]:
 
 
 def to_csv(view: View) -> str:
-    """The layout as CSV; each of ours has its interval, difference and state in columns of their own."""
-    kinds = [{q for row in view.body for q in row[i].cells} for i in range(len(view.labels))]
+    """The layout with numbers for a program: full precision, an ASCII minus, nothing where there is none.
+
+    A column of numbers has, as far as some row does, its interval, its difference to the paper's, the table's
+    own mark and the state of what has no number in columns of their own behind it.
+    """
+    rows = [view.spread(row) for row in view.body]
+    slots = [[row[i] for row in rows] for i in range(len(view.labels))]
+    columns = [_csv_column(label, column) for label, column in zip(view.labels, slots, strict=True)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    header: list[str] = []
-    extras = ("low", "high", "difference")
-    for label, kind in zip(view.labels, kinds, strict=True):
-        header.append(label)
-        if "ours" in kind:
-            header += [f"{label}, {name}" for name in extras] + [f"{label}, state"]
-    writer.writerow(header)
-    for row in view.body:
-        line: list[str] = []
-        for slot, kind in zip(row, kinds, strict=True):
-            if "ours" not in kind:
-                line.append(slot_text(slot))
-                continue
-            ours = slot.cells.get("ours")
-            line.append(ours.text if ours and ours.value is not None else "")
-            line += [slot.cells[name].text if name in slot.cells else "" for name in extras]
-            line.append(": ".join(filter(None, [ours.status, ours.reason])) if ours else slot.text)
+    for line in zip(*(values for column in columns for values in column), strict=True):
         writer.writerow(line)
     return out.getvalue()
 
 
+def _csv_column(label: str, slots: Sequence[Slot | None]) -> list[list[str]]:
+    """The columns, each with its header, that a column of the layout becomes."""
+    there = [slot or Slot() for slot in slots]
+    if not any(slot.cells for slot in there):
+        return [[label, *(slot.text for slot in there)]]
+    kinds = {quantity for slot in there for quantity in slot.cells}
+    if "height" in kinds:
+        return [
+            [f"{label}, {side}", *(_csv_number(slot.cells.get(side)) for slot in there)]
+            for side in ("height", "width")
+        ]
+    main = [slot.cells.get("paper") or slot.cells.get("ours") for slot in there]
+    columns = [[label, *map(_csv_number, main)]]
+    for quantity in ("low", "high", "difference"):
+        if quantity in kinds:
+            columns.append([f"{label}, {quantity}", *(_csv_number(s.cells.get(quantity)) for s in there)])
+    marks = ["" if slot.text in BLANK else slot.text for slot in there]
+    if any(marks):
+        columns.append([f"{label}, mark", *marks])
+    states = [f"{c.status}: {c.reason}".removesuffix(": ") if c and c.value is None else "" for c in main]
+    if any(states):
+        columns.append([f"{label}, state", *states])
+    return columns
+
+
+def _csv_number(cell: Cell | None) -> str:
+    """A printed figure to the printed digit, a measured one in full."""
+    if cell is None or cell.value is None:
+        return ""
+    return cell.text if cell.status == "printed" else repr(cell.value)
+
+
 def to_markdown(view: View) -> str:
     """A GitHub table with caption and notes."""
-    rows = [[slot_text(slot) for slot in row] for row in view.body]
+    rows = [[slot_text(slot) if slot else "" for slot in view.spread(row)] for row in view.body]
     table = tabulate(rows, headers=_flat_header(view), tablefmt="github", disable_numparse=True)
     notes = "".join(f"\n{note}\n" for note in view.notes)
     return f"**{caption(view)}**\n\n{table}\n{notes}"
@@ -89,24 +115,26 @@ def tex(text: str) -> str:
 
 
 def to_latex(view: View) -> str:
-    """A booktabs table; needs the packages booktabs, amssymb (for the tick) and graphicx (wide tables
-    shrink).
+    """A booktabs table, its words left and its numbers right; LaTeX numbers it itself.
+
+    Needs the packages booktabs, amssymb (for the tick) and graphicx (wide tables shrink).
     """
-    columns = len(view.labels)
+    words = view.text_columns | {0}
+    form = "".join("l" if i in words else "r" for i in range(len(view.labels)))
     lines = [
-        r"\begin{table}", r"\centering", rf"\caption{{{tex(caption(view))}. {tex(' '.join(view.notes))}}}",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{{'l' * columns}}}", r"\toprule",
+        r"\begin{table}", r"\centering", rf"\caption{{{tex(f'{view.title}. ' + ' '.join(view.notes))}}}",
+        rf"\label{{tab:{view.id}}}", r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{form}}}", r"\toprule",
     ]  # fmt: skip
-    for row in view.header:
-        parts = [
-            rf"\multicolumn{{{span}}}{{c}}{{{tex(slot_text(slot))}}}" if span > 1 else tex(slot_text(slot))
-            for slot, span in row
-        ]
-        lines.append(" & ".join(parts) + r" \\")
+    lines += [" & ".join(_tex_slot(s, span, "c") for s, span in row) + r" \\" for row in view.header]
     lines.append(r"\midrule")
-    lines += [" & ".join(tex(slot_text(slot)) for slot in row) + r" \\" for row in view.body]
+    lines += [" & ".join(_tex_slot(s, s.span, "l") for s in row) + r" \\" for row in view.body]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}"]) + "\n"
+
+
+def _tex_slot(slot: Slot, span: int, align: str) -> str:
+    text = tex(slot_text(slot))
+    return rf"\multicolumn{{{span}}}{{{align}}}{{{text}}}" if span > 1 else text
 
 
 def to_html(view: View) -> str:
@@ -118,7 +146,9 @@ def to_html(view: View) -> str:
         for row in view.header
     )
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(slot_text(slot))}</td>" for slot in row) + "</tr>\n"
+        "<tr>"
+        + "".join(f'<td colspan="{slot.span}">{escape(slot_text(slot))}</td>' for slot in row)
+        + "</tr>\n"
         for row in view.body
     )
     notes = "".join(f"<p>{escape(note)}</p>\n" for note in view.notes)

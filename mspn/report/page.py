@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,19 +20,23 @@ from mspn.experiment.paper import FIGURES, Figures, load_figures
 from mspn.experiment.provenance import commit_of
 from mspn.files import write_json, write_text
 from mspn.report import claims as claims_module
-from mspn.report import curves, extras, figures, pictures, style
+from mspn.report import costs, curves, extras, figures, learning, pictures, popover, style
 from mspn.report.addresses import file_address
 from mspn.report.cells import Book, Cell
 from mspn.report.claims import ClaimResult, count_verdicts
 from mspn.report.claims_view import claim_context, write_claims
 from mspn.report.draws import Draws
-from mspn.report.figures import Drawn
 from mspn.report.formats import WRITERS, caption
+from mspn.report.learnt import learnt
 from mspn.report.pck_view import pck_view
 from mspn.report.planned import deviations
+from mspn.report.points import main_ceiling
 from mspn.report.results import Results, collect
 from mspn.report.rules import RULES
+from mspn.report.state import warnings
+from mspn.report.style import Drawn
 from mspn.report.tables import Tables, load_layout
+from mspn.report.tidy import write_tidy
 
 LEDGER = CONFIG / "ledger.yaml"
 TEMPLATES = Path(__file__).parent / "template"
@@ -45,30 +51,50 @@ class Report:
     verdicts: dict[str, int]
 
 
-def make_report(experiment: Experiment, out: Path) -> Report:
+def make_report(experiment: Experiment, out: Path, picture: str | None = None) -> Report:
     """Write the report of a scale to the folder ``out``, from the results there are. The same results, the
-    same bytes.
+    same bytes. ``picture`` names the run of Figure 5; without it the best is taken.
     """
-    results, figures_of_paper, book = collect(experiment), load_figures(), Book()
-    views = Tables(results, figures_of_paper, load_layout(), book).views()
-    protocols = extras.protocols_view(results, book)
-    extra = [extras.flops_view(results, book), extras.evaluations_view(results, book)]
-    extra += [found for found in (pck_view(results, book), protocols) if found]
-    extra.append(extras.detectors_view(results, book))
-    cost, totals = extras.cost_view(results, book)
+    results, paper, book = collect(experiment), load_figures(), Book()
     draws = Draws(results)
-    claims = claims_module.evaluate(results, figures_of_paper, draws)
-    drawn = draw(results, figures_of_paper, claims, out / "figures")
-    context = {
-        "scale": experiment.scale,
-        "first": drawn[0],
-        "drawings": drawn[1:],
+    claims = claims_module.evaluate(results, paper, draws, main_ceiling(results))
+    context = _context(results, paper, claims, draws, book, out)
+    drawn = draw(results, paper, claims, draws, out / "figures", picture)
+    write_tidy(results, paper, draws, out)
+    for view in [*context["views"], *context["extra"], context["cost"]["view"]]:
+        for suffix, write in WRITERS.items():
+            write_text(out / "tables" / f"{view.id}.{suffix}", write(view))
+    write_claims(claims, out)
+    write_text(out / "cells.csv", book.frame().to_csv(index=False, lineterminator="\n"))
+    write_json(out / "report.json", {"format": 1, "scale": experiment.scale.name, "cells": len(book.cells)})
+    page = out / "index.html"
+    write_text(page, render({**context, "first": drawn[0], "drawings": drawn[1:]}, book, out))
+    return Report(page, len(book.cells), count_verdicts(claims))
+
+
+def _context(
+    results: Results, paper: Figures, claims: list[ClaimResult], draws: Draws, book: Book, out: Path
+) -> dict[str, Any]:
+    """What the template shows but for the figures; every number of it is registered in the book."""
+    views = Tables(results, paper, load_layout(), book).views()
+    extra = [
+        costs.flops_view(results, book),
+        costs.ceilings_view(results, book),
+        extras.evaluations_view(results, book),
+        pck_view(results, book),
+        extras.protocols_view(results, book),
+        extras.detectors_view(results, book),
+    ]
+    cost, totals = costs.cost_view(results, book)
+    judged = [claim_context(result, draws, book) for result in claims]
+    return {
+        "scale": results.experiment.scale,
         "views": views,
-        "extra": extra,
-        "claims": [claim_context(result, draws, book) for result in claims],
+        "extra": [view for view in extra if view],
+        "claims": [{**found, "learnt": learnt(found)} for found in judged],
         "counts": _counts(claims, book, out),
         "facts": _facts(results, book, out),
-        "warnings": _warnings(results),
+        "warnings": warnings(results),
         "rules": {
             "text": RULES.read_text(encoding="utf-8"),
             "path": RULES,
@@ -81,15 +107,6 @@ def make_report(experiment: Experiment, out: Path) -> Report:
         "environment": extras.environment_rows(results),
         "paper_file": FIGURES,
     }
-    for view in [*views, *extra, cost]:
-        for suffix, write in WRITERS.items():
-            write_text(out / "tables" / f"{view.id}.{suffix}", write(view))
-    write_claims(claims, out)
-    write_text(out / "cells.csv", book.frame().to_csv(index=False, lineterminator="\n"))
-    write_json(out / "report.json", {"format": 1, "scale": experiment.scale.name, "cells": len(book.cells)})
-    page = out / "index.html"
-    write_text(page, render(context, book, out))
-    return Report(page, len(book.cells), count_verdicts(claims))
 
 
 def load_ledger(path: Path = LEDGER) -> list[dict[str, str]]:
@@ -102,20 +119,28 @@ def load_ledger(path: Path = LEDGER) -> list[dict[str, str]]:
         raise UserError(f"{path}: not valid YAML: {error}") from None
 
 
-def draw(results: Results, paper: Figures, claims: list[ClaimResult], folder: Path) -> list[Drawn]:
-    """All figures, Figure 1 first."""
+def draw(
+    results: Results,
+    paper: Figures,
+    claims: list[ClaimResult],
+    draws: Draws,
+    folder: Path,
+    picture: str | None = None,
+) -> list[Drawn]:
+    """All figures, Figure 1 first; Figure 5 is of the run named ``picture``, else of the best."""
     drawn = [
-        figures.figure_1(results, paper, folder),
-        figures.figure_1_paper(results, paper, folder),
-        curves.figure_ablations(results, claims, folder),
-        figures.figure_capacity(results, folder),
-        curves.figure_learning(results, folder),
+        figures.figure_1(results, paper, draws, folder),
+        curves.figure_difference(results, paper, draws, folder),
+        curves.figure_training(results, paper, folder),
+        curves.figure_capacity(results, paper, folder),
+        learning.figure_ablations(results, claims, folder),
         pictures.figure_4(results, folder),
-        pictures.figure_5(results, folder),
+        pictures.figure_5(results, folder, picture),
+        learning.figure_learning(results, folder),
     ]
     for figure in drawn:
-        if not figure.svg:
-            style.save_reason(folder, figure.id, figure.title, figure.caption)
+        if not figure.panels:
+            style.save_reason(folder, figure)
     return drawn
 
 
@@ -125,14 +150,13 @@ def render(context: dict[str, Any], book: Book, out: Path) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True
     )  # fmt: skip
-    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["sentence"] = sentence
     environment.filters["typo"] = typographic
+    panel = count(1)
     environment.globals.update(
         key=lambda cell: book.addresses[cell.address].key,
         caption=caption,
-        inline=lambda figure: Markup(
-            style.themed(figure.svg, figure.title, figure.id)
-        ),  # our own SVG, text drawn as paths
+        inline=lambda figure, number: _inline(figure, number, next(panel)),
         link=lambda path: relative(path, out),
     )
     texts = {
@@ -141,7 +165,19 @@ def render(context: dict[str, Any], book: Book, out: Path) -> str:
     }
     used = {cell.address for cell in book.cells if cell.value is not None}
     addresses = [address for name, address in book.addresses.items() if name in used]
-    return environment.get_template("page.html").render(**context, **texts, addresses=addresses)
+    packed = Markup(popover.pack(addresses, lambda path: relative(path, out)))
+    return environment.get_template("page.html").render(**context, **texts, addresses=packed)
+
+
+def _inline(figure: Drawn, number: int, panel: int) -> Markup:
+    """A panel of a figure, our own SVG; ``panel`` is its number on the page."""
+    title = figure.title if len(figure.panels) == 1 else f"{figure.title}, panel {number}"
+    return Markup(style.themed(figure.panels[number - 1], title, f"p{panel}"))
+
+
+def sentence(text: str) -> str:
+    """The text with its first word as a sentence begins; a run's name, such as ``mspn-2``, stays as it is."""
+    return re.sub(r"^[a-z]+(?=[\s,.:;]|$)", lambda first: first[0].capitalize(), text)
 
 
 def typographic(text: object) -> Markup:
@@ -199,41 +235,25 @@ def _facts(results: Results, book: Book, out: Path) -> list[tuple[str, list[Cell
             len(experiment.scale.seeds),
         ),
     ]
-    printed = [record for record in results.flops.values() if record.get("printed") is not None]
+    printed = [record for record in results.flops.values() if record.get("source") == "the paper"]
     if printed:
-        met = sum(str(record["verdict"]).startswith("match") for record in printed)
-        words = "printed FLOPs figures reproduced; the rest are explained in the FLOPs table"
-        lines.append(line(words, met, len(printed)))
+        verdicts = Counter(str(record["verdict"]) for record in printed)
+        words = "of the paper's printed FLOPs figures reproduced to the digit"
+        lines.append(line(words, verdicts["match"], len(printed)))
+        count = verdicts["known discrepancy"]
+        known = "known discrepancy" if count == 1 else "known discrepancies"
+        lines.append(line(f"{known} of FLOPs, explained in the FLOPs table", count))
     return lines
 
 
-def _warnings(results: Results) -> list[str]:
-    stale = sorted({e.run for e in results.evaluations.values() if e.stale})
-    words = [
-        f"The boxes of {other} stand in for those of {name} in tables, figures and claims, but where "
-        "detectors are compared."
-        for name, other in results.experiment.scale.stand_in.items()
-    ]
-    if stale:
-        words.append(
-            f"Measured with another configuration or other code than the present one: {', '.join(stale)}."
-        )
-    if results.foreign:
-        words.append(
-            f"Results of no run of this scale, left out of everything: {', '.join(results.foreign)}."
-        )
-    return words
-
-
-def _cost_cells(book: Book, totals: dict[str, float], out: Path) -> dict[str, Cell | None]:
+def _cost_cells(book: Book, totals: dict[str, float], out: Path) -> dict[str, Cell]:
     address = file_address(book, "Summed over the trainings", out / "tables" / "cost.csv")
 
     def cell(column: str, value: float, text: str) -> Cell:
         return book.add("Cost", "total", column, "sum", value, text, status="derived", address=address)
 
-    hours, energy = totals["device_hours"], totals["energy_kwh"]
+    hours = totals["device_hours"]
     return {
         "hours": cell("device hours", hours, f"{hours:.{4 if hours < 0.1 else 2}f}"),
         "trainings": cell("trainings", totals["trainings"], f"{totals['trainings']:.0f}"),
-        "energy": cell("energy (kWh)", energy, f"{energy:.2f}") if energy else None,
     }

@@ -3,9 +3,8 @@
 from mspn.data.skeletons import skeleton
 from mspn.report.addresses import evaluation_address
 from mspn.report.cells import Book
-from mspn.report.extras import view
 from mspn.report.results import Results
-from mspn.report.views import Slot, View
+from mspn.report.views import Slot, View, view
 
 
 def pck_view(results: Results, book: Book) -> View | None:

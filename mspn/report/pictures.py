@@ -1,5 +1,8 @@
 """Figures 4 and 5: targets and predictions stage by stage, and skeletons on pictures."""
 
+import base64
+import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,56 +16,95 @@ from mspn.data.skeletons import Skeleton, skeleton
 from mspn.errors import UserError
 from mspn.files import read_json
 from mspn.report import style
-from mspn.report.figures import DET, Drawn, scale_words
+from mspn.report.claim_parts import DET
+from mspn.report.figures import scale_words
+from mspn.report.points import whole
 from mspn.report.results import Evaluation, Results
+from mspn.report.style import Drawn
 
 PICTURES = 8
-SIDE_PX = 360  # pictures are reduced to this longer side before they go on the page
-
-
-def _skeleton_lines(
-    ax: Axes, joints: np.ndarray, shown: np.ndarray, skeleton: Skeleton, **options: Any
-) -> None:
-    """Limbs of one person, (K, 2) joints, where both ends are ``shown``."""
-    lines = [joints[list(limb)] for limb in skeleton.limbs if shown[list(limb)].all()]
-    ax.add_collection(LineCollection(lines, capstyle="round", **options))
-
-
-def _bare(ax: Axes) -> None:
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.grid(visible=False)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+SIDE_PX = 320  # pictures are reduced to this longer side before they go on the page
 
 
 def figure_4(results: Results, folder: Path) -> Drawn:
-    """Targets (above) and predictions (below) of one person, a column each stage, as the evaluation wrote
+    """Targets (above) and predictions (below) of one person, a panel each stage, as the evaluation wrote
     them.
     """
     title, name = "Figure 4: targets and predictions, stage by stage", "figure-4"
-    evaluation = _pictured(results, "stages.npz")
+    evaluation = pictured(results, "stages.npz")
     if evaluation is None:
-        return Drawn(name, title, "Not run: no MSPN of several stages has been evaluated.")
+        return Drawn(name, title, "Not run: no network of several stages has been evaluated.")
     data = load_stages(evaluation.folder / "stages.npz")
-    stages = len(data["prediction"])
     joints = skeleton(results.experiment.grid[evaluation.run].joint_set)
-    with style.figure(height=4.8, rows=2, columns=stages) as (fig, axes):
-        for s in range(stages):
-            _draw_heat(axes[s], data["crop"], data["target"][s])
-            _draw_heat(axes[stages + s], data["crop"], data["prediction"][s])
-            _draw_stage(axes[stages + s], data["joints"], peaks(data["prediction"][s]), joints)
-            axes[s].set_title(f"Stage {s + 1}")
-        axes[0].set_ylabel("target", fontsize=8)
-        axes[stages].set_ylabel("predicted", fontsize=8)
+    stages = [_stage(data, s, joints) for s in range(len(data["prediction"]))]
+    with style.figure(1.8 * len(stages), 4.8, 2, len(stages)) as (fig, axes):
+        for s, stage in enumerate(stages):
+            for ax, picture in zip(axes[:, s], (stage.target, stage.predicted), strict=True):
+                ax.imshow(picture)
+                ax.set_axis_off()
+            for limbs, (colour, dashes) in zip((stage.truth, stage.limbs), FOUND, strict=True):
+                axes[1, s].add_collection(
+                    LineCollection(limbs, colors=colour, linewidths=1.4, linestyles="--" if dashes else "-")
+                )
+            axes[0, s].set_title(f"Stage {s + 1}: target")
+            axes[1, s].set_title(f"predicted, {stage.error_px:.1f} px off")
         fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
-        svg = style.save(fig, folder, name)
+        style.save(fig, folder, name)
     caption = (
         f"{evaluation.run}, seed {evaluation.seed}, on the validation person with the most visible joints: "
         "each stage's finest scale, the largest over joints. Green: annotated. Orange, dashed: predicted "
-        f"(highest pixel). {scale_words(results).capitalize()}."
+        "(highest pixel); the median distance between them in pixels of the input. "
+        f"{scale_words(results).capitalize()}."
     )
-    return Drawn(name, title, caption, svg)
+    panels = tuple(_stage_svg(s, stage) for s, stage in enumerate(stages))
+    return Drawn(name, title, caption, panels, across=max(4, min(len(stages), 8)))
+
+
+FOUND = (("#3fbf6f", ""), ("#ff9a1f", "3 2"))  # colour and dashes of annotated and of predicted limbs
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's target and prediction over the crop, (H, W, 3) RGB uint8; annotated and predicted limbs, each
+    (2, 2) in pixels of the input, and the median distance of their joints.
+    """
+
+    target: np.ndarray
+    predicted: np.ndarray
+    truth: list[np.ndarray]
+    limbs: list[np.ndarray]
+    error_px: float
+
+
+def _stage(data: dict[str, np.ndarray], s: int, skeleton: Skeleton) -> Stage:
+    truth, found = data["joints"], peaks(data["prediction"][s])
+    shown = truth[:, 2] > 0
+    limbs = [list(limb) for limb in skeleton.limbs if shown[list(limb)].all()]
+    distance = np.linalg.norm(found - truth[:, :2], axis=1)[shown]
+    return Stage(
+        _heat(data["crop"], data["target"][s]),
+        _heat(data["crop"], data["prediction"][s]),
+        [truth[limb, :2] for limb in limbs],
+        [found[limb] for limb in limbs],
+        float(np.median(distance)) if len(distance) else 0.0,
+    )
+
+
+def _stage_svg(s: int, stage: Stage) -> str:
+    """Target above, prediction below, each under its words, for the page."""
+    height, width = stage.target.shape[:2]
+    line = width / 14  # of text: 11 pixels where two panels share a telephone's width
+    words = (f"Stage {s + 1}: target", f"predicted, {stage.error_px:.1f} px off")
+    (annotated, _), (predicted, dashes) = FOUND
+    lines = _strokes(stage.truth, annotated, width / 50)
+    lines += _strokes(stage.limbs, predicted, width / 50, dashes)
+    body = ""
+    for place, (picture, over) in enumerate(((stage.target, ""), (stage.predicted, lines))):
+        top = place * (height + 1.6 * line) + 1.5 * line
+        look = f"font-size: {line}px; fill: {style.INK}"
+        body += f'<text y="{top - 0.45 * line}" style="{look}">{words[place]}</text>{_jpeg(picture, top)}'
+        body += f'<g transform="translate(0 {top})">{over}</g>'
+    return _svg(width, 2 * (height + 1.6 * line), body)
 
 
 def load_stages(path: Path) -> dict[str, np.ndarray]:
@@ -85,37 +127,25 @@ def peaks(maps: np.ndarray) -> np.ndarray:
     return np.stack([highest % width, highest // width], axis=1) * 4.0 + 2.0
 
 
-def _draw_heat(ax: Axes, crop: np.ndarray, maps: np.ndarray) -> None:
-    """The crop in grey, under the largest of the maps over joints."""
-    height, width = crop.shape[:2]
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    ax.imshow(crop.mean(axis=-1), cmap="gray", vmin=0, vmax=400, extent=extent)
+def _heat(crop: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: the crop (H, W, 3) in grey under the largest of the maps (K, H/4, W/4) over joints."""
+    grey = np.clip(crop.mean(axis=-1) / 400, 0, 1)[..., None]  # dark, so that the heat shows
     largest = maps.max(axis=0)
     heat = np.clip(largest / max(float(largest.max()), 1e-6), 0, 1)
-    colours = colormaps["inferno"](heat)
-    colours[..., 3] = np.sqrt(heat)  # weak answers let the picture show through
-    ax.imshow(colours, extent=extent, interpolation="nearest")
-    ax.set(xlim=extent[:2], ylim=extent[2:])
-    _bare(ax)
+    heat = heat.repeat(crop.shape[0] // heat.shape[0], 0).repeat(crop.shape[1] // heat.shape[1], 1)
+    weight = np.sqrt(heat)[..., None]  # weak answers let the picture show through
+    mixed = 255 * (grey * (1 - weight) + colormaps["inferno"](heat)[..., :3] * weight)
+    return mixed.round().astype(np.uint8)
 
 
-def _draw_stage(ax: Axes, truth: np.ndarray, predicted: np.ndarray, skeleton: Skeleton) -> None:
-    shown = truth[:, 2] > 0
-    _skeleton_lines(ax, truth[:, :2], shown, skeleton, colors="#3fbf6f", linewidths=1.6)
-    _skeleton_lines(ax, predicted, shown, skeleton, colors="#ff9a1f", linewidths=1.2, linestyles="--")
-    error = np.linalg.norm(predicted - truth[:, :2], axis=1)[shown]
-    if len(error):
-        ax.set_xlabel(f"median {np.median(error):.1f} px off", fontsize=7)
-
-
-def figure_5(results: Results, folder: Path) -> Drawn:
-    """Predicted skeletons on validation pictures, evenly spaced over the image ids; none is chosen for its
-    result.
+def figure_5(results: Results, folder: Path, named: str | None = None) -> Drawn:
+    """Predicted skeletons of the best run, or of the run ``named``, on validation pictures evenly spaced over
+    the image ids; none is chosen for its result.
     """
     title, name = "Figure 5: predicted skeletons", "figure-5"
-    evaluation = _pictured(results, "predictions.json")
+    evaluation = pictured(results, "predictions.json", named)
     if evaluation is None:
-        return Drawn(name, title, "Not run: no MSPN has predictions.")
+        return Drawn(name, title, "Not run: no run has predictions.")
     persons = _validation(results, evaluation)
     if persons is None:
         return Drawn(name, title, "Not drawn: the validation pictures are not there.")
@@ -126,33 +156,47 @@ def figure_5(results: Results, folder: Path) -> Drawn:
     if not ids:
         return Drawn(name, title, "Not drawn: none of the predicted pictures is there.")
     chosen = [ids[i] for i in np.unique(np.linspace(0, len(ids) - 1, PICTURES).round().astype(int))]
-    columns = 4
-    rows = -(-len(chosen) // columns)
-    with style.figure(height=1.75 * rows, rows=rows, columns=columns) as (fig, axes):
-        for ax in axes:
-            ax.set_axis_off()
-        for ax, image_id in zip(axes, chosen, strict=False):
-            _draw_picture(ax, persons.pictures[image_id].path, by_image[image_id], persons.skeleton)
-        fig.supxlabel(scale_words(results), fontsize=7, color=style.MUTED)
-        svg = style.save(fig, folder, name)
+    overlays = [_overlay(persons.pictures[i].path, by_image[i], persons.skeleton) for i in chosen]
+    _save_overlays(overlays, folder, name, scale_words(results))
+    how = "" if named else ", the run of highest AP"
     caption = (
-        f"{evaluation.run}, seed {evaluation.seed}, boxes {evaluation.detector}: pictures evenly spaced "
+        f"{evaluation.run}{how}, seed {evaluation.seed}, boxes {evaluation.detector}: pictures evenly spaced "
         "over the image ids, not chosen by result; persons that score at least half of the picture's best. "
         f"Left limbs are blue, right ones orange, the rest white. {scale_words(results).capitalize()}."
     )
-    return Drawn(name, title, caption, svg)
+    return Drawn(name, title, caption, tuple(map(_overlay_svg, overlays)), across=4)
 
 
-def _pictured(results: Results, file: str) -> Evaluation | None:
-    """The evaluation to draw: MSPN with the most stages whose folder has the file, on the paper's boxes if
-    it can.
+def pictured(results: Results, file: str, named: str | None = None) -> Evaluation | None:
+    """The evaluation to draw, of those whose folder has the file: of the run ``named``, else of the one of
+    highest AP at its whole budget; on the boxes of the paper's curves if it can, else on true ones.
+
+    UserError where the run named has none.
     """
-    for run in ("mspn-4", "mspn-3", "mspn-2", "mspn-1"):
-        for detector in (DET, "gt"):
-            for seed in results.experiment.scale.seeds:
-                evaluation = results.evaluations.get((run, detector, seed))
-                if evaluation and (evaluation.folder / file).is_file():
-                    return evaluation
+    experiment = results.experiment
+    runs = [run.run for run in whole(experiment)]
+    if named is not None:
+        runs = [experiment.run(named).run]
+    best: tuple[float, Evaluation] | None = None
+    for run in runs:
+        found = _first_with(results, run, file)
+        if found is not None and (best is None or found[0] > best[0]):
+            best = found
+    if named is not None and best is None:
+        raise UserError(
+            f"run {named!r} has no {file} at scale {experiment.scale.name}: evaluate it, or name another run"
+        )
+    return best[1] if best else None
+
+
+def _first_with(results: Results, run: str, file: str) -> tuple[float, Evaluation] | None:
+    """A run's AP and its first evaluation with the file."""
+    for detector in dict.fromkeys((results.experiment.boxes_for(DET), "gt")):
+        estimate = results.estimate(run, detector, "AP")
+        for seed in estimate.seeds if estimate else ():
+            evaluation = results.evaluations[run, detector, seed]
+            if estimate and (evaluation.folder / file).is_file():
+                return estimate.value, evaluation
     return None
 
 
@@ -168,30 +212,91 @@ def _validation(results: Results, evaluation: Evaluation) -> Persons | None:
         return None
 
 
-def _draw_picture(ax: Axes, path: Path, predictions: list[dict[str, Any]], skeleton: Skeleton) -> None:
+# Side -> colour of its limbs, on a dark rim that shows on any picture.
+COLOURS = {"left_": "#56b4e9", "right_": "#ff8c32", "": "#ffffff"}
+RIM = "#000000aa"
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A picture, (H, W, 3) RGB, and the limbs predicted on it by side, each (2, 2), in its pixels."""
+
+    picture: np.ndarray
+    limbs: dict[str, list[np.ndarray]]
+
+
+def _overlay(path: Path, predictions: list[dict[str, Any]], skeleton: Skeleton) -> Overlay:
     from PIL import Image
 
     with Image.open(path) as opened:
         full = opened.convert("RGB")
-    reduction = SIDE_PX / max(full.size)
+    reduction = min(1.0, SIDE_PX / max(full.size))
     picture = np.asarray(full.resize([max(1, round(side * reduction)) for side in full.size]))
-    ax.imshow(picture)
     best = max(float(p["score"]) for p in predictions)
+    limbs: dict[str, list[np.ndarray]] = {side: [] for side in COLOURS}
     for prediction in predictions:
-        if float(prediction["score"]) < best / 2:
-            continue
-        joints = np.asarray(prediction["keypoints"], float).reshape(-1, 3)[:, :2] * reduction
-        _draw_person(ax, joints, skeleton)
-    ax.set(xlim=(-0.5, picture.shape[1] - 0.5), ylim=(picture.shape[0] - 0.5, -0.5))
+        if float(prediction["score"]) >= best / 2:
+            joints = np.asarray(prediction["keypoints"], float).reshape(-1, 3)[:, :2] * reduction
+            for a, b in skeleton.limbs:
+                limbs[_side(skeleton.joints[a], skeleton.joints[b])].append(joints[[a, b]])
+    return Overlay(picture, limbs)
 
 
-def _draw_person(ax: Axes, joints: np.ndarray, skeleton: Skeleton) -> None:
-    names = skeleton.joints
-    shown = np.ones(len(names), bool)
-    _skeleton_lines(ax, joints, shown, skeleton, colors="#000000aa", linewidths=2.2)
-    for side, colour in (("left_", "#56b4e9"), ("right_", "#ff8c32"), ("", "#ffffff")):
-        lines = [joints[[a, b]] for a, b in skeleton.limbs if _side(names[a], names[b]) == side]
-        ax.add_collection(LineCollection(lines, colors=colour, linewidths=1.3, capstyle="round"))
+def _save_overlays(overlays: list[Overlay], folder: Path, name: str, words: str) -> None:
+    columns = min(4, len(overlays))
+    rows = -(-len(overlays) // columns)
+    with style.figure(1.8 * columns, 1.75 * rows, rows, columns) as (fig, axes):
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for ax, overlay in zip(axes.flat, overlays, strict=False):
+            _draw_overlay(ax, overlay)
+        fig.supxlabel(words, fontsize=7, color=style.MUTED)
+        style.save(fig, folder, name)
+
+
+def _draw_overlay(ax: Axes, overlay: Overlay) -> None:
+    ax.imshow(overlay.picture)
+    every = [limb for limbs in overlay.limbs.values() for limb in limbs]
+    ax.add_collection(LineCollection(every, colors=RIM, linewidths=2.2, capstyle="round"))
+    for side, colour in COLOURS.items():
+        limbs = LineCollection(overlay.limbs[side], colors=colour, linewidths=1.3, capstyle="round")
+        ax.add_collection(limbs)
+    height, width = overlay.picture.shape[:2]
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
+def _overlay_svg(overlay: Overlay) -> str:
+    """The same for the page: the picture as a JPEG, a fraction of what matplotlib's PNG takes."""
+    height, width = overlay.picture.shape[:2]
+    every = [limb for limbs in overlay.limbs.values() for limb in limbs]
+    body = _jpeg(overlay.picture) + _strokes(every, RIM, 4.0)
+    body += "".join(_strokes(overlay.limbs[side], colour, 2.4) for side, colour in COLOURS.items())
+    return _svg(width, height, body)
+
+
+def _svg(width: float, height: float, body: str) -> str:
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{body}</svg>'
+
+
+def _jpeg(picture: np.ndarray, top: float = 0.0) -> str:
+    """An element that shows a picture (H, W, 3) RGB uint8 at its own size."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "jpeg", quality=75, optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    height, width = picture.shape[:2]
+    return f'<image y="{top}" width="{width}" height="{height}" href="data:image/jpeg;base64,{data}"/>'
+
+
+def _strokes(limbs: list[np.ndarray], colour: str, width: float, dashes: str = "") -> str:
+    """An element that draws limbs, each (2, 2), in one colour; empty without limbs."""
+    if not limbs:
+        return ""
+    path = "".join(f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}" for (a, b), (c, d) in limbs)
+    dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+    look = f'fill="none" stroke="{colour}" stroke-width="{width}" stroke-linecap="round"{dashed}'
+    return f'<path d="{path}" {look}/>'
 
 
 def _side(a: str, b: str) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.stats import norm, t
 
 from mspn.experiment.grid import load_grid
-from mspn.experiment.paper import FLOPS, Figures, load_figures
-from mspn.report.claim_parts import CLAIMS, DET, Need, Statement
+from mspn.experiment.paper import Figures, load_figures
+from mspn.report.claim_parts import CLAIMS, DET, TRAINED, Need, Statement
 from mspn.report.claims import paper_ask
 from mspn.report.draws import Draws
 from mspn.report.noise import additive_residuals
@@ -91,7 +91,7 @@ def paper_design(
         for s in claim.statements
         if not (s.exact or s.hidden) and (names is None or claim.name(s) in names)
     }
-    weights = [s.weights(lambda run: minival(run, FLOPS)) for s in found.values()]
+    weights = [s.weights(lambda run: minival(run, TRAINED)) for s in found.values()]
     on_tables = {f.run for f in figures.values() if f.run and f.detector == DET}
     others = sorted(on_tables if runs is None else on_tables & runs)
     needs = [*(need for row in weights for need in row), *((run, DET) for run in others)]

@@ -116,6 +116,13 @@ class Results:
     boxes: dict[tuple[str, str], dict[str, Any]]
     foreign: tuple[str, ...]  # evaluations of runs, seeds or detectors that the scale does not have
     superseded: tuple[str, ...]  # trainings of another configuration or other code
+    trained: dict[str, dict[str, Any]]  # FLOPs as the scale trains the networks, a record by run
+    ceilings: dict[tuple[str, str, str, str], float]  # (data set, input, protocol, metric) -> percent
+
+    @property
+    def trained_file(self) -> Path:
+        """The FLOPs of the networks that the scale trains."""
+        return self.experiment.results / "flops" / "trained.csv"
 
     def training(self, run: Run, seed: int) -> Training | None:
         """The training of a run and seed, if it is done."""
@@ -227,7 +234,21 @@ def collect(experiment: Experiment) -> Results:
         },
         tuple(foreign),
         tuple(sorted(set(folders) - set(experiment.trainings()))),
+        _read_table(experiment.results / "flops" / "trained.csv"),
+        _read_ceilings(experiment.results / "ceiling.json"),
     )
+
+
+def _read_ceilings(path: Path) -> dict[tuple[str, str, str, str], float]:
+    """(data set, input, protocol, metric) -> what perfect heat maps score; empty where the file is absent."""
+    if not path.is_file():
+        return {}
+    try:
+        rows = read_json(path, "ceiling")["ceilings"]
+        keys = ("dataset", "input", "protocol", "metric")
+        return {tuple(str(row[key]) for key in keys): float(row["value"]) for row in rows}  # type: ignore[misc]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not what `mspn ceiling` writes ({error!r}); make it again") from None
 
 
 def read_metrics(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:

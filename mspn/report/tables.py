@@ -1,7 +1,7 @@
 """Tables 1 to 9 in the paper's layout, each number of the paper with ours beside it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,16 @@ import yaml
 
 from mspn.errors import UserError
 from mspn.experiment.config import CONFIG
+from mspn.experiment.grid import Run
 from mspn.experiment.paper import FLOPS, Figure, Figures
-from mspn.report.addresses import evaluation_address, file_address, paper_address
-from mspn.report.cells import Book, Entry, Status, signed
+from mspn.report.addresses import paper_address
+from mspn.report.cells import Book, signed
+from mspn.report.measured import Measures
+from mspn.report.points import ceiling
 from mspn.report.results import Results
 from mspn.report.views import Slot, View
 
 TABLES = CONFIG / "tables.yaml"
-FLOPS_DIGITS = 3  # ours is exact; the third digit shows how near the printed one it is
 
 
 def load_layout(path: Path = TABLES) -> dict[str, Any]:
@@ -33,22 +35,12 @@ def load_layout(path: Path = TABLES) -> dict[str, Any]:
     return dict(layout)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Our side of a cell: values, or the status and reason of their absence."""
-
-    status: Status
-    reason: str = ""
-    values: dict[str, float] = field(default_factory=dict)  # ours, low, high, difference
-    address: str = ""
-    digits: int = 1
-
-
 class Tables:
     """Builds the nine views; registers every cell in the book."""
 
     def __init__(self, results: Results, figures: Figures, layout: dict[str, Any], book: Book) -> None:
         self.results, self.figures, self.layout, self.book = results, figures, layout, book
+        self.measures = Measures(results, layout, book)
         self.scale = results.experiment.scale.name
 
     def views(self) -> list[View]:
@@ -72,7 +64,7 @@ class Tables:
 
     def ours(self, figure: Figure) -> Slot:
         """Our number for a figure of the paper as a slot; without one, the reason."""
-        measured = self.measure(figure)
+        measured = self.measures.measure(figure)
         place = f"Table {figure.table}"
         if not measured.values:
             words = {"hidden": "hidden", "cited": "cited"}.get(measured.status, "not run")
@@ -92,76 +84,6 @@ class Tables:
                 reason=measured.reason, address=measured.address,
             )  # fmt: skip
         return Slot(cells=cells)
-
-    def measure(self, figure: Figure) -> Measured:
-        """Ours for a figure of the paper.
-
-        FLOPs are always at the paper's full size, hence always subtracted. Accuracy is subtracted at the
-        scale ``paper`` only, and never from a hidden test set's figure.
-        """
-        if figure.column == FLOPS and figure.run:
-            return self._flops(figure)
-        if "box AP" in figure.unit:
-            return self._box_ap(figure)
-        if not figure.run:
-            return Measured("cited", "a system cited by the paper, not a run of this benchmark")
-        return self._accuracy(figure)
-
-    def _flops(self, figure: Figure) -> Measured:
-        flops = self.results.flops
-        if figure.run not in flops:
-            return Measured(
-                "not run", f"no FLOPs for {figure.run}: {self.results.flops_file} has no such row"
-            )
-        row = flops[figure.run]
-        ours = float(row["gflops_paper_convention"])
-        address = file_address(
-            self.book,
-            f"FLOPs of {figure.run} at the paper's input size",
-            self.results.flops_file,
-            Entry("run", figure.run),
-            Entry("convention", "multiply-adds of convolutions, inference path, divided by 2^30"),
-            Entry("verdict", f"{row.get('verdict', '')}: {row.get('reason', '')}".strip(": ")),
-        )
-        values = {"ours": ours, "difference": ours - figure.number}
-        return Measured("measured", str(row.get("verdict", "")), values, address, FLOPS_DIGITS)
-
-    def _box_ap(self, figure: Figure) -> Measured:
-        name = ("coco", figure.detector)
-        value = box_ap(self.results.boxes.get(name, {}))
-        if value is None:
-            return Measured("not run", f"no boxes of {figure.detector} at this scale")
-        path = self.results.experiment.boxes_file(*name).with_suffix(".metrics.json")
-        address = file_address(
-            self.book, f"Box AP of {figure.detector}", path, Entry("detector", figure.detector)
-        )
-        values = {"ours": value}
-        return Measured("measured", "", self._subtract(values, figure), address)
-
-    def _accuracy(self, figure: Figure) -> Measured:
-        experiment, protocol = self.results.experiment, self.layout["protocol"]
-        metric = self.layout["metrics"][figure.column]
-        if figure.run not in experiment.grid:
-            return Measured("not run", f"{figure.run} is not among the runs of scale {self.scale}")
-        compared = figure.column in self.layout["detectors"]  # there no detector may stand in for another
-        detector = figure.detector if compared else experiment.boxes_for(figure.detector)
-        if detector not in experiment.detectors(experiment.grid[figure.run]):
-            return Measured("not run", f"scale {self.scale} does not evaluate on {detector}")
-        estimate = self.results.estimate(figure.run, detector, metric, protocol)
-        if estimate is None:
-            folder = experiment.results / "runs" / figure.run
-            return Measured("not run", f"no {metric} under {folder} on {detector}")
-        address = evaluation_address(self.book, self.results, figure.run, detector, estimate.seeds, protocol)
-        values = {"ours": estimate.value}
-        if estimate.low < estimate.high:  # [0.0, 0.0] of a network that finds nothing is no interval
-            values |= {"low": estimate.low, "high": estimate.high}
-        reason = self.layout["hidden"].get(figure.split, "")
-        return Measured("measured", reason, self._subtract(values, figure), address)
-
-    def _subtract(self, values: dict[str, float], figure: Figure) -> dict[str, float]:
-        if self.scale != "paper" or figure.split in self.layout["hidden"]:
-            return values
-        return {**values, "difference": values["ours"] - figure.number}
 
     # ---- layouts ----
 
@@ -233,55 +155,64 @@ class Tables:
         return "ours" if self.scale == "paper" else f"{self.scale} scale"
 
     def _note(self, number: int) -> str:
-        words = []
+        """What the table's own numbers are, and what they are not."""
+        words, experiment = [], self.results.experiment
         if self.scale != "paper":
-            words.append(
-                f"{self.scale.capitalize()} scale: not comparable with the paper, hence not subtracted."
-            )
+            scale = self.scale.capitalize()
+            words.append(f"{scale} scale: not comparable with the paper, hence not subtracted.")
             if any(t == number and c == FLOPS for t, _, c in self.figures):
                 words.append("FLOPs are always those at full size.")
+        runs = dict.fromkeys(f.run for f in self.figures.values() if f.table == number)
+        tops = [self._ceiling(experiment.grid[run]) for run in runs if run in experiment.grid]
+        words += filter(None, dict.fromkeys(tops))
         if self.results.metrics.seed.nunique() == 1:
             words.append("A single seed: about these weights, intervals are of the images alone.")
         return " ".join(words)
 
+    def _ceiling(self, run: Run) -> str:
+        value = ceiling(self.results, run)
+        if value is None:
+            return ""
+        height, width = self.results.experiment.input_size(run)
+        return f"Perfect heat maps would score {value:.1f} at {height}×{width}, on true boxes."
+
     def _long(self, number: int, spec: dict[str, Any]) -> View:
-        """A long table: the paper's columns, then ours in a block of their own, then each row's state."""
+        """A long table: the paper's row of each method, and below it ours where there is a run of it."""
         names: list[str] = spec["columns"]
-        rows = list(dict.fromkeys(row for table, row, _ in self.figures if table == number))
-        texts = [
-            "Method",
-            *(["Backbone"] if "backbones" in spec else []),
-            *(["Input size"] if spec.get("size") else []),
-        ]
-        split = self._figure(number, rows[0], names[0]).split
-        body = []
-        for row in rows:
-            slots = [Slot(row)]
-            if "backbones" in spec:
-                slots.append(Slot(spec["backbones"].get(row, "")))
-            if spec.get("size"):
-                slots.append(self._size(number, row))
-            figures = [self.figures.get((number, row, name)) for name in names]
-            slots += [self.printed(f) if f else Slot("–") for f in figures]
-            state = Slot("")
-            for figure in figures:
-                slots.append(self.ours(figure) if figure else Slot("–"))
-            first = self.measure(self._figure(number, row, names[0]))
-            state = Slot(first.reason or "measured")
-            body.append((*slots, state))
-        ours = f"{self._ours_label()}, local validation set (not {split})"
-        header = (
-            (
-                (Slot(""), len(texts)),
-                (Slot(f"paper, {split}"), len(names)),
-                (Slot(ours), len(names)),
-                (Slot(""), 1),
-            ),
-            tuple((Slot(text), 1) for text in (*texts, *names, *names, "Ours")),
+        methods = list(dict.fromkeys(row for table, row, _ in self.figures if table == number))
+        shown = {"Backbone": "backbones" in spec, "Input size": bool(spec.get("size"))}
+        about = [label for label, there in shown.items() if there]
+        body: list[tuple[Slot, ...]] = []
+        for method in methods:
+            figures = [self.figures.get((number, method, name)) for name in names]
+            own = [self.ours(figure) if figure else Slot("–") for figure in figures]
+            first = next(figure for figure in figures if figure)
+            source = Slot("paper" if first.run else "cited")
+            details = [Slot(spec["backbones"].get(method, ""))] if shown["Backbone"] else []
+            details += [self._size(number, method)] if shown["Input size"] else []
+            printed = [self.printed(figure) if figure else Slot("–") for figure in figures]
+            body.append((Slot(method), source, *details, *printed))
+            if first.run:
+                body.append((Slot(method), Slot(self._ours_label()), *self._ours_row(first.run, about, own)))
+        split = first.split
+        labels = ("Method", "From", *about, *names)
+        notes = (
+            spec.get("note", ""),
+            f"Paper: {split}. {self.layout['hidden'][split]}.",
+            self._note(number),
         )
-        labels = (*texts, *(f"{n}, paper" for n in names), *(f"{n}, ours" for n in names), "ours, state")
-        notes = tuple(filter(None, [spec.get("note", ""), self._note(number)]))
-        return View(f"table-{number}", spec["title"], notes, header, tuple(body), labels)
+        header = (tuple((Slot(label), 1) for label in labels),)
+        return View(f"table-{number}", spec["title"], tuple(filter(None, notes)), header, tuple(body), labels)
+
+    def _ours_row(self, name: str, about: list[str], own: list[Slot]) -> list[Slot]:
+        """Ours in a long table; where nothing was measured the reason once, over all columns."""
+        details = [Slot("") for _ in about]
+        if "Input size" in about and name in self.results.experiment.grid:
+            height, width = self.results.experiment.input_size(self.results.experiment.grid[name])
+            details[-1] = Slot(f"{height}×{width}")
+        if all(cell.value is None for slot in own for cell in slot.cells.values()):
+            return [*details, replace(next(slot for slot in own if slot.cells), span=len(own))]
+        return [*details, *own]
 
     def _size(self, number: int, row: str) -> Slot:
         height = self.figures.get((number, row, "input height"))
@@ -291,9 +222,3 @@ class Tables:
         return Slot(
             "×", {"height": self.printed(height).cells["paper"], "width": self.printed(width).cells["paper"]}
         )
-
-
-def box_ap(content: dict[str, Any]) -> float | None:
-    """The measured box AP, in percent, of a detector's metrics file; None where it is not defined (MPII)."""
-    value = content.get("box_ap")
-    return None if value is None else float(value)

@@ -77,6 +77,25 @@ def main_dataset(run):
     return run.datasets[0]
 
 
+def main_datasets():
+    """The data sets that runs are evaluated on, each once."""
+    return list(dict.fromkeys(map(main_dataset, EXPERIMENT.grid.values())))
+
+
+def network_sizes():
+    """What decides the cost of each run's network."""
+    width = EXPERIMENT.scale.width
+    return {r.run: [r.network, r.supervision, width, *EXPERIMENT.input_size(r)] for r in EXPERIMENT.trained}
+
+
+def machine_cores():
+    """All cores of this machine; 1 where they are not limited, as a cluster places the jobs."""
+    try:
+        return workflow.cores
+    except WorkflowError:
+        return 1
+
+
 def dataset_ready(name, split):
     """What must be there before a split can be read: what `mspn synth` writes last, or the annotations."""
     data = EXPERIMENT.scale.datasets[name]

@@ -10,8 +10,6 @@ rule evaluate:
         metrics=f"{RESULTS}/runs/{{run}}/seed-{{seed}}/{{detector}}/metrics.json",
         predictions=f"{RESULTS}/runs/{{run}}/seed-{{seed}}/{{detector}}/predictions.json",
         matches=f"{RESULTS}/runs/{{run}}/seed-{{seed}}/{{detector}}/matches.npz",
-        analysis=f"{RESULTS}/runs/{{run}}/seed-{{seed}}/{{detector}}/analysis.json",
-        sheet=f"{RESULTS}/runs/{{run}}/seed-{{seed}}/{{detector}}/sheet.jpg",
     log:
         f"{LOGS}/evaluate/{{run}}-seed-{{seed}}-{{detector}}.log",
     benchmark:

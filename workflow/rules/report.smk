@@ -1,13 +1,18 @@
 # Results -> tables, figures, claims and the page.
 
 # Written by every report; one that cannot be drawn says why.
-FIGURES = [f"figure-{name}" for name in ("1", "1-paper", "4", "5", "ablations", "capacity", "learning")]
+FIGURES = [
+    f"figure-{name}"
+    for name in ("1", "difference", "training", "capacity", "ablations", "4", "5", "learning")
+]
 
 
 rule report:
     input:
         report_inputs,
         rules.flops.output,
+        rules.trained_flops.output,
+        rules.ceiling.output,
         rules.latency.output,
         "reports/paper/figures.tsv",
         "workflow/config/tables.yaml",
@@ -17,6 +22,8 @@ rule report:
         page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Report"),
         claims=report(f"{REPORTS}/claims.csv", caption="../report/claims.rst", category="Claims"),
         cells=report(f"{REPORTS}/cells.csv", caption="../report/cells.rst", category="Report"),
+        runs=report(f"{REPORTS}/runs.csv", caption="../report/runs.rst", category="Data"),
+        curve=report(f"{REPORTS}/curve.csv", caption="../report/curve.rst", category="Data"),
         figures=[
             report(
                 f"{REPORTS}/figures/{name}.svg",
