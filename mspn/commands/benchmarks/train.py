@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -30,11 +31,10 @@ from mspn.experiment.config import parse_size
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from mspn.data.persons import Persons
     from mspn.training.hardware import Options
-    from mspn.training.objective import Objective
+    from mspn.training.objective import Learner
 
 HELP = "training: images/s, data wait, memory and share of the matrix rate, each option on and off"
 
@@ -146,7 +146,7 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
     from mspn.networks.build import build_network
     from mspn.training.hardware import Options, describe_device, peak_memory, pick_device, prepare, set_up
     from mspn.training.literal import LiteralObjective, literal_blocks
-    from mspn.training.objective import Objective
+    from mspn.training.objective import Learner, Objective
 
     precision, chosen = VARIANTS[name]
     device = pick_device(args.device)
@@ -163,9 +163,9 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
     stages: Any = network.stages
     kind = LiteralObjective if former else Objective
     objective = kind(args.input, len(stages), *SUPERVISIONS["ctf"][1:], precision)
-    network = prepare(network, device, options).train()
+    learner = Learner(prepare(network, device, options), objective, device, options).train()
     with literal_blocks() if former else nullcontext():
-        times, waits = time_steps(network, objective, device, options, batch, steps, args.workers)
+        times, waits = time_steps(learner, device, options, batch, steps, args.workers)
     peak = peak_memory(device)  # before anything else takes memory
     speed, rate, gflop = batch / median(times), matrix_gflops(device, precision), step_gflop(args)
     return {
@@ -188,8 +188,7 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
 
 
 def time_steps(
-    network: "nn.Module",
-    objective: "Objective",
+    learner: "Learner",
     device: "torch.device",
     options: "Options",
     batch: int,
@@ -204,9 +203,11 @@ def time_steps(
     from mspn.training.journal import Stopwatch
     from mspn.training.objective import accumulate_gradients
     from mspn.training.optimiser import make_optimiser, take_step
+    from mspn.training.train import Sent, Stop, send
 
-    optimiser, watch, times, waits = make_optimiser(network, 1e-5), Stopwatch(), [], []
-    size = objective.input_size
+    optimiser, watch, times, waits = make_optimiser(learner, 1e-5), Stopwatch(), [], []
+    size = learner.objective.input_size
+    before: Sent | None = None
     one_thread = device.type == "cpu" and options.threads == 1 and not workers
     clock = time.process_time if one_thread else time.perf_counter
     with tempfile.TemporaryDirectory() as folder:
@@ -222,20 +223,19 @@ def time_steps(
                 batch=batch,
                 workers=workers,
                 store=store,
+                pin=device.type == "cuda",
             )
         )
-        for _ in range(2 + steps):
+        for step in range(2 + steps):
             begin, waited = clock(), watch.seconds
-            accumulate_gradients(
-                network,
-                [next(batches)],
-                objective,
-                global_batch=batch,
-                micro=1,
-                device=device,
-                layout=options.layout,
-            ).sum().item()  # waits for the device, as the loop does
+            losses, rows = accumulate_gradients(
+                learner, islice(batches, 1), global_batch=batch, micro=1, device=device
+            )
+            sent = send(step, 1e-4, losses, rows, batch, Stop(), world=1)
             take_step(optimiser, 1e-4)
+            if before is not None:
+                before.read()  # waits for the device a step late, as the loop does
+            before = sent
             times.append(clock() - begin)
             waits.append(watch.seconds - waited)
     return times[2:], waits[2:]
