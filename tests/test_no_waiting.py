@@ -61,8 +61,8 @@ def batches(made):
 
 @pytest.mark.parametrize("name", ["mspn-2", "hourglass-2"])
 def test_a_step_is_sent_to_the_device_and_never_waited_for(name):
-    model, made = learner(name), []
-    sent_before_second = []
+    model, made = learner(name), list[int]()
+    sent_before_second = list[int]()
     model.register_forward_pre_hook(lambda module, inputs: sent_before_second.append(len(made)))
     with Constants(), Waits():
         losses, rows = accumulate_gradients(
