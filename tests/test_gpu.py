@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from mspn.cluster.gpu_memory import training_bytes
 from mspn.data.batches import training_batches
 from mspn.data.crops import make_store
 from mspn.data.store import DeviceStore, open_store
 from mspn.evaluation.inference import Ensemble, heat_maps
 from mspn.experiment.config import Recipe, Store
+from mspn.experiment.load import load_experiment
 from mspn.networks.build import build_network
 from mspn.training.hardware import Options, prepare, set_arithmetic, set_up
-from mspn.training.memory import probe
+from mspn.training.memory import probe, step_peak
 from mspn.training.objective import Learner, Objective, accumulate_gradients
 from mspn.training.optimiser import make_optimiser, take_step
 from mspn.training.train import Machine, Stop, Training, send, train
@@ -185,3 +187,12 @@ def test_the_memory_probe_measures(capsys):
         micro_batch=4,
     )
     assert "it fits" in said
+
+
+def test_the_estimate_of_memory_is_near_what_a_step_takes():
+    paper = load_experiment("paper")
+    run, samples = paper.run("mspn-1"), 16
+    objective = Objective(paper.input_size(run), 1, *KERNELS, "bf16")
+    network = build_network("mspn-1")
+    measured = step_peak(network, objective, RECIPE, 17, GPU, Options(), samples)
+    assert sum(training_bytes(paper, run, samples)) == pytest.approx(measured, rel=0.3)

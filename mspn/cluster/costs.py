@@ -66,12 +66,14 @@ def bench_key(network: str, size: Sequence[int], width: float, precision: str) -
     return f"{network} {size[0]}x{size[1]} width {width:g} {precision}"
 
 
-def read_throughput(folder: Path, cpu: bool = False) -> tuple[dict[str, float], str]:
+def read_throughput(
+    folder: Path, cpu: bool = False, options: Mapping[str, Any] | None = None
+) -> tuple[dict[str, float], str]:
     """Images per second by ``bench_key`` as ``mspn bench train`` measured them, and the device.
 
     Every ``train*.json`` of the folder is read, that of ``make test-gpu`` among them: what was measured on
-    GPUs, or with ``cpu`` on CPUs, with the options that a training has by default. Empty where nothing was
-    measured. UserError for a file of another form, or several devices.
+    GPUs, or with ``cpu`` on CPUs, with the ``compile`` and ``gradient_checkpointing`` of ``options`` (off
+    without them). Empty where nothing was measured. UserError for a file of another form, or several devices.
     """
     found: dict[str, float] = {}
     devices: set[str] = set()
@@ -85,7 +87,7 @@ def read_throughput(folder: Path, cpu: bool = False) -> tuple[dict[str, float], 
                 if "failed" in row:
                     continue
                 key = bench_key(row["network"], row["input_size"], row.get("width", 1.0), row["precision"])
-                if _as_trained(row["options"]) and ("cuda" in row) != cpu:
+                if _as_trained(row, options or {}) and ("cuda" in row) != cpu:
                     found[key] = float(row["images_per_s"])
                     devices.add(row["device"])
         except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -97,8 +99,14 @@ def read_throughput(folder: Path, cpu: bool = False) -> tuple[dict[str, float], 
     return found, "".join(devices)
 
 
-def _as_trained(options: Mapping[str, Any]) -> bool:
-    return options["channels_last"] and options["compile"] == "off" and not options["gradient_checkpointing"]
+def _as_trained(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    own = row["options"]
+    return (
+        own["channels_last"]
+        and own["compile"] == wanted.get("compile", "off")
+        and own["gradient_checkpointing"] == wanted.get("gradient_checkpointing", False)
+        and not row.get("variant", "").endswith("former")
+    )
 
 
 def network_sizes(experiment: Experiment) -> dict[str, Size]:
@@ -129,13 +137,18 @@ def network_sizes(experiment: Experiment) -> dict[str, Size]:
 
 
 def choose_speed(
-    experiment: Experiment, sizes: dict[str, Size], gpu: str, share: float, bench: Path
+    experiment: Experiment,
+    sizes: dict[str, Size],
+    gpu: str,
+    share: float,
+    bench: Path,
+    options: Mapping[str, Any] | None = None,
 ) -> Speed:
     """The measured throughput if it says something about this scale's networks; else the assumption.
 
     Networks that were not measured take the mean rate of FLOPs of those that were.
     """
-    measured, device = read_throughput(bench, cpu=gpu == "cpu")
+    measured, device = read_throughput(bench, gpu == "cpu", options)
     rates = [
         measured[training_key(experiment, run)] * training_flops(sizes[run.run])
         for run in experiment.trained
@@ -195,6 +208,11 @@ def crop_stores(experiment: Experiment) -> dict[tuple[str, tuple[int, int]], int
     }
 
 
+def stored_bytes(size: tuple[int, int], number: int) -> float:
+    """Bytes of a crop store of ``number`` persons at an input size, about."""
+    return number * min(size[0] * size[1] * STORED_A_PIXEL, STORED_MOST)
+
+
 def persons(experiment: Experiment, dataset: str, split: Literal["train", "val"]) -> int:
     """Persons of a split, about: of a synthetic one two an image, else what the scale or its files say.
 
@@ -229,10 +247,7 @@ def disk_bytes(experiment: Experiment, sizes: dict[str, Size]) -> dict[str, floa
             for name, data in used.items()
             if not isinstance(data, SynthData) and (data.counts or name == "external")
         ),
-        "crop stores": sum(
-            number * min(size[0] * size[1] * STORED_A_PIXEL, STORED_MOST)
-            for (_, size), number in stores.items()
-        ),
+        "crop stores": sum(stored_bytes(size, number) for (_, size), number in stores.items()),
         # Two checkpoints of weights and Adam's two moments each.
         "checkpoints": 2 * 3 * sum(trained),
         "weights": sum(trained),

@@ -5,6 +5,7 @@ What one job costs is in ``mspn.cluster.costs``; here jobs are put one after the
 
 import heapq
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -215,15 +216,16 @@ def make_plan(
     share: float,
     budget: float | None,
     bench: Path = THROUGHPUT,
+    options: Mapping[str, Any] | None = None,
     figures: Path = Path("reports/paper/figures.tsv"),
     image_deviation: float | None = None,
     seed_deviation: float | None = None,
 ) -> dict[str, Any]:
     """The whole plan as JSON values: hours are ``_h``, sizes ``_gb`` (10^9 bytes); ``claims`` is what
-    `detectable` returns.
+    `detectable` returns. ``options`` are those of trainings whose measured speed is taken.
     """
     sizes = network_sizes(experiment)
-    speed = choose_speed(experiment, sizes, gpu, share, bench)
+    speed = choose_speed(experiment, sizes, gpu, share, bench, options)
     tasks = gpu_tasks(experiment, sizes, speed, gpus_each)
     trainings = [task for task in tasks if task.rule == "train"]
     longest = max(trainings, key=lambda task: task.seconds, default=None)

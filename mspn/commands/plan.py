@@ -47,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"measured speeds (default: {THROUGHPUT})",
     )
     add(
+        "--profile",
+        type=Path,
+        metavar="DIR",
+        help="the Snakemake profile that will be used: speeds measured with its options are taken",
+    )
+    add(
         "--image-deviation",
         type=float,
         metavar="AP",
@@ -65,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     """Plan and print."""
     import json
 
+    from mspn.cluster.doctor import read_site
     from mspn.cluster.plan import make_plan
     from mspn.errors import UserError
     from mspn.experiment.load import load_experiment
@@ -80,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         share=args.share,
         budget=args.budget_hours,
         bench=args.bench,
+        options=read_site(args.profile).training_options(),
         image_deviation=args.image_deviation,
         seed_deviation=args.seed_deviation,
     )
