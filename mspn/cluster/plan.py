@@ -28,6 +28,7 @@ from mspn.errors import UserError
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
+from mspn.experiment.paper import load_figures
 
 
 @dataclass(frozen=True)
@@ -192,18 +193,10 @@ def _tasks_of(experiment: Experiment, runs: list[str], tasks: list[Task]) -> set
 
 def table_runs(experiment: Experiment, path: Path) -> dict[int, list[str]]:
     """Table -> the runs that its figures name, those of this scale, from the paper's figures as data."""
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run from the repository's root") from None
-    if not {"table", "run"} <= set(frame.columns):
-        raise UserError(f"{path}: lacks the columns table and run")
     tables: dict[int, list[str]] = {}
-    for table, name in zip(frame["table"], frame["run"], strict=True):
-        if name in experiment.grid and name not in tables.setdefault(int(table), []):
-            tables[int(table)].append(name)
+    for figure in load_figures(path).values():
+        if figure.run in experiment.grid and figure.run not in tables.setdefault(figure.table, []):
+            tables[figure.table].append(figure.run)
     return {table: runs for table, runs in sorted(tables.items()) if runs}
 
 
