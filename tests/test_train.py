@@ -1,6 +1,7 @@
+import copy
 import json
 import math
-from itertools import count
+from itertools import count, islice
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from mspn.networks.build import build_network
 from mspn.training.checkpoints import checkpoint_steps, read_checkpoint
 from mspn.training.hardware import Options, Processes, checkpoint_gradients, micro_batches, prepare
 from mspn.training.memory import probe
-from mspn.training.objective import Objective
+from mspn.training.objective import Learner, Objective, accumulate_gradients
 from mspn.training.train import Machine, Stop, Training, train
 
 CPU = torch.device("cpu")
@@ -287,3 +288,21 @@ def test_processes_come_from_torchruns_environment(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert Processes.from_environment() == Processes(5, 8, 1)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_is_the_plain_one():
+    """Loss, targets and normalisation compiled with the network, in two micro-batches of two steps."""
+    torch.manual_seed(0)
+    network, found = Tiny(), []
+    for mode in ("off", "on"):
+        own = copy.deepcopy(network)
+        learner = Learner(own, OBJECTIVE, CPU, Options(compile=mode)).train()
+        for step in range(2):
+            own.zero_grad()
+            losses, _ = accumulate_gradients(
+                learner, islice(batches(4, 2 * step), 2), global_batch=8, micro=2, device=CPU
+            )
+        gradients = {f"grad {name}": p.grad for name, p in own.named_parameters()}
+        found.append({"losses": losses, **gradients, **dict(own.named_buffers())})
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-4)
