@@ -39,17 +39,17 @@ def narrow(name="mspn-2"):
     return build_network(name, width=0.0625)
 
 
-def made_learner(options, precision="fp32", device=GPU):
-    """A narrow MSPN 2 with its objective on the device, and its optimiser."""
-    set_up(device, options, precision)
-    network = prepare(narrow(), device, options)
-    learner = Learner(network, Objective(SIZE, 2, *KERNELS, precision), device, options).train()
+def made_learner(options, precision="fp32"):
+    """A narrow MSPN 2 with its objective on the GPU, and its optimiser."""
+    set_up(GPU, options, precision)
+    network = prepare(narrow(), GPU, options)
+    learner = Learner(network, Objective(SIZE, 2, *KERNELS, precision), GPU, options).train()
     return learner, make_optimiser(network, 1e-5)
 
 
-def samples(folder: Path, batch=4, **options):
+def samples(folder: Path, **options):
     return training_batches(
-        people(folder), input_size=SIZE, augmentation="mild", seed=3, batch=batch, **options
+        people(folder), input_size=SIZE, augmentation="mild", seed=3, batch=4, pin=True, **options
     )
 
 
@@ -176,17 +176,9 @@ def test_evaluation_gives_the_heat_maps_of_a_cpu(precision, tolerance):
     assert (there.cpu() - here).norm() <= tolerance * here.norm()
 
 
-def test_the_memory_probe_measures(capsys):
-    said = probe(
-        narrow(),
-        Objective(SIZE, 2, *KERNELS),
-        RECIPE,
-        joints=17,
-        device=GPU,
-        options=Options(),
-        micro_batch=4,
-    )
-    assert "it fits" in said
+def test_the_memory_probe_measures():
+    how = {"joints": 17, "device": GPU, "options": Options(), "micro_batch": 4}
+    assert "it fits" in probe(narrow(), Objective(SIZE, 2, *KERNELS), RECIPE, **how)  # type: ignore[arg-type]
 
 
 def test_the_estimate_of_memory_is_near_what_a_step_takes():

@@ -85,7 +85,6 @@ def step_peak(
     """
     if device.type == "cuda":
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
     model = prepare(copy.deepcopy(network), device, options)
     learner = Learner(model, objective, device, options).train()
     optimiser = make_optimiser(model, recipe.weight_decay)
@@ -95,7 +94,9 @@ def step_peak(
         joints=torch.ones(samples, joints, 3),
         index=torch.arange(samples),
     )
-    for _ in range(2):  # in the second the moments are there from the start
+    for number in range(2):  # in the second the moments are there, and fast kernels have been searched for
+        if number and device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         accumulate_gradients(learner, [batch], global_batch=samples, micro=1, device=device)
         take_step(optimiser, 0.0)
     return peak_memory(device)

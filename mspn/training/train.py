@@ -87,7 +87,7 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
 
     Goes on from the newest checkpoint where there is one. Returns the final weights, averaged if the recipe
     says so; None when told to stop, the state being saved. Raises UserError at a loss that is not finite,
-    with the last checkpoint as it was.
+    noticed a step late, with the last checkpoint as it was.
     """
     recipe, objective, world = training.recipe, training.objective, machine.processes.world
     micro_batch, micro = micro_batches(recipe.batch, recipe.norm_batch, world)
