@@ -28,7 +28,7 @@ PEAKS = {
     "h200": {"bf16": 989.0, "tf32": 494.0, "fp32": 67.0},
 }
 # Of the peak that these networks reach in training: an assumption, not measured. Of an H100 in bf16 it is
-# 1,600 images/s of MSPN 2 at 256x192: expected are 1,200 to 1,600 compiled, 800 to 1,100 where it is not.
+# 1,460 images/s of MSPN 2 at 256x192: expected are 1,200 to 1,600 compiled, 800 to 1,100 where it is not.
 SHARE = 0.1
 BACKWARD = 3  # forward passes that a training step costs
 FLIP = 2  # forward passes that a box costs in the flip test

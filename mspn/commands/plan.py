@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--share",
         type=float,
         default=SHARE,
-        help=f"the share of its peak that training reaches, where nothing was measured (default: {SHARE})",
+        help="the share of its peak that training reaches, where nothing was measured: an assumption "
+        f"(default: {SHARE}, rather of compiled networks)",
     )
     add("--budget-hours", type=float, metavar="H", help="GPU hours to spend: which tables do they buy?")
     add(
