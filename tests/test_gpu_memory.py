@@ -42,7 +42,7 @@ def test_options_that_do_not_go_together_are_found_before_any_job(paper):
 def test_what_does_not_fit_a_gpu_is_found_before_any_job(paper, monkeypatch):
     monkeypatch.setattr(gpu_memory, "training_bytes", lambda *arguments: (2 * 10**9, 20 * 10**9))
     check = check_training(paper, 8, OFF, memory=80e9)
-    assert problems(check) == [] and "take about 22.0 GB (20.0 of activations)" in check.facts[0]
+    assert problems(check) == [] and "take about 22.0 GB (20.0 of activations)" in check.facts[1]
     (said,) = problems(check_training(paper, 8, OFF, memory=24e9))
     assert "at once take about 22.0 GB" in said
     (said,) = problems(check_training(paper, 8, {**OFF, "store_on_device": True}, memory=80e9))

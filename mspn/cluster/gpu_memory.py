@@ -44,6 +44,8 @@ def check_training(
             check.wrong(str(error), "change train and trunk under set-resources of the profile")
             return check
         sizes.setdefault((run.network, run.supervision, experiment.input_size(run), size), run)
+    at_once = sorted({key[3] for key in sizes})
+    check.facts.append(f"batch norm sees {', '.join(map(str, at_once))} samples at once")
     if not world:
         return check
     room = float(_gpu_bytes() or GPU_BYTES) if memory is None else memory
