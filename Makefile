@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test test-slow check format lock clean-env
+.PHONY: demo test test-slow test-gpu check format lock clean-env
 
 demo: $(READY)
 	$(BIN)/snakemake --cores all
@@ -15,6 +15,12 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# On a machine with a GPU: the tests that need one and `mspn bench train`, into one JSON. It makes no environment and
+# needs no network: PYTHON is one that has torch (2.11 or later) and the other packages; see docs/performance.md.
+GPU_REPORT ?= results/bench/train-gpu.json
+test-gpu:
+	$(PYTHON) -m tests.gpu_report $(GPU_REPORT)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -247,3 +247,19 @@ def test_a_network_that_gives_no_numbers_is_refused(experiment, workplace):
     next(ensemble.networks[0].parameters()).data.fill_(float("nan"))
     with pytest.raises(UserError, match="a number that is none"):
         heat_maps(ensemble, torch.zeros(1, 64, 48, 3, dtype=torch.uint8))
+
+
+def test_the_precision_of_an_evaluation_is_the_scales_and_part_of_its_identity(tmp_path):
+    file = tmp_path / "bf16.yaml"
+    file.write_text("extends: smoke\nevaluation_precision: bf16\n")
+    plain, rough = load_experiment("smoke"), load_experiment(str(file))
+    run = plain.run("mspn-1")
+    identities = [e.evaluation_identity(e.run(run.run), 0, "gt") for e in (plain, rough)]
+    assert "precision" not in identities[0] and identities[1]["precision"] == "bf16"
+    assert plain.training_id(run, 0) == rough.training_id(rough.run(run.run), 0)
+    torch.manual_seed(0)
+    network = build_network("mspn-1", width=0.0625).eval()
+    images = torch.randint(0, 256, (2, 64, 48, 3), dtype=torch.uint8)
+    exact, half = (heat_maps(Ensemble([network], [], CPU, kind), images)[0] for kind in ("fp32", "bf16"))
+    assert half.dtype == torch.float32 and not torch.equal(exact, half)
+    assert (half - exact).norm() < 0.1 * exact.norm()

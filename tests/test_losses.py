@@ -5,8 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mspn.experiment.grid import SUPERVISIONS
-from mspn.training.literal import literal_losses
-from mspn.training.losses import kernel_table, stage_losses
+from mspn.training.literal import kernel_table, literal_losses
+from mspn.training.losses import stage_losses
+from mspn.training.objective import Objective
+
+
+def chosen(lines, table):
+    """Each stage's and scale's lines (N, S, L, K, length) in float32, of those of all kernels."""
+    down, across = (torch.as_tensor(line).float()[:, torch.tensor(table)] for line in lines)
+    return down, across
 
 
 def literal(heat_maps, lines, visibility, table):
@@ -55,9 +62,8 @@ def test_losses_agree_with_the_literal_rule(stages, supervision, joints, seed):
     heat_maps, lines, visibility, table = example(stages, supervision, joints, seed=seed)
     ours = stage_losses(
         torch.tensor(heat_maps, dtype=torch.float32),
-        (torch.tensor(lines[0], dtype=torch.float32), torch.tensor(lines[1], dtype=torch.float32)),
+        chosen(lines, table),
         torch.tensor(visibility, dtype=torch.float32),
-        table,
     )
     assert ours.dtype == torch.float32
     np.testing.assert_allclose(ours, literal(heat_maps, lines, visibility, table), rtol=1e-6, atol=1e-6)
@@ -77,15 +83,15 @@ def test_kernels_per_stage():
     [("ctf", 7, 5), ("k77", 7, 7), ("k55", 5, 5), ("base", 7, 7)],
 )
 def test_finest_kernels_are_table_5s(supervision, first, last):
-    kernels, table = kernel_table(2, *SUPERVISIONS[supervision][1:])
-    assert (kernels[table[0][-1]], kernels[table[1][-1]]) == (first, last)
+    kernels = Objective((64, 48), 2, *SUPERVISIONS[supervision][1:]).kernels
+    assert (kernels[0][-1], kernels[1][-1]) == (first, last)
 
 
 def test_hidden_joint_is_pulled_to_zero_at_coarse_scales_and_to_its_target_at_the_finest():
     heat_maps = torch.zeros(1, 1, 2, 17, 4, 4, requires_grad=True)
-    lines = (torch.full((1, 2, 17, 4), 2.0), torch.ones(1, 2, 17, 4))
+    lines = (torch.full((1, 1, 2, 17, 4), 2.0), torch.ones(1, 1, 2, 17, 4))
     visibility = torch.ones(1, 17)
-    losses = stage_losses(heat_maps, lines, visibility, ((0, 1),))
+    losses = stage_losses(heat_maps, lines, visibility)
     assert losses.tolist() == [[[0.0, 4.0]]]
     losses.sum().backward()
     assert heat_maps.grad is not None
@@ -95,12 +101,7 @@ def test_hidden_joint_is_pulled_to_zero_at_coarse_scales_and_to_its_target_at_th
 def test_losses_are_float32_when_the_network_computes_in_bfloat16():
     heat_maps, lines, visibility, table = example(2, "ctf")
     maps = torch.tensor(heat_maps).bfloat16()
-    losses = stage_losses(
-        maps,
-        (torch.tensor(lines[0]).float(), torch.tensor(lines[1]).float()),
-        torch.tensor(visibility),
-        table,
-    )
+    losses = stage_losses(maps, chosen(lines, table), torch.tensor(visibility))
     expected = literal(maps.double().numpy(), lines, visibility, table)
     assert losses.dtype == torch.float32
     np.testing.assert_allclose(losses, expected, rtol=1e-6)
@@ -108,10 +109,11 @@ def test_losses_are_float32_when_the_network_computes_in_bfloat16():
 
 def test_losses_do_not_depend_on_the_cut_into_micro_batches():
     heat_maps, lines, visibility, table = example(3, "ctf", batch=6)
-    maps, down, across, seen = (torch.tensor(array).float() for array in (heat_maps, *lines, visibility))
-    whole = stage_losses(maps, (down, across), seen, table)
+    maps, seen = (torch.tensor(array).float() for array in (heat_maps, visibility))
+    down, across = chosen(lines, table)
+    whole = stage_losses(maps, (down, across), seen)
     parts = [
-        stage_losses(maps[i : i + 2], (down[i : i + 2], across[i : i + 2]), seen[i : i + 2], table)
+        stage_losses(maps[i : i + 2], (down[i : i + 2], across[i : i + 2]), seen[i : i + 2])
         for i in (0, 2, 4)
     ]
     torch.testing.assert_close(whole, torch.cat(parts), rtol=1e-6, atol=0)
@@ -123,7 +125,7 @@ def test_losses_and_gradients_are_those_of_full_targets(kind):
     down, across, seen = (torch.tensor(array).float() for array in (*lines, visibility))
     down = down * 255
     maps = [torch.tensor(heat_maps * 50).to(kind).requires_grad_() for _ in range(2)]
-    ours = stage_losses(maps[0], (down, across), seen, table)
+    ours = stage_losses(maps[0], chosen((down, across), table), seen)
     full = literal_losses(maps[1], down[..., :, None] * across[..., None, :], seen, table)
     torch.testing.assert_close(ours, full, rtol=1e-5, atol=0)
     weights = torch.rand_like(ours)

@@ -15,7 +15,7 @@ from mspn.experiment.grid import load_grid
 from mspn.networks.build import build_network
 from mspn.training.hardware import Options, prepare
 from mspn.training.literal import LiteralObjective, literal_blocks
-from mspn.training.objective import Objective, accumulate_gradients, starting_network
+from mspn.training.objective import Learner, Objective, accumulate_gradients, starting_network
 from mspn.training.optimiser import load_optimiser, make_optimiser, take_step, update_average
 from mspn.training.schedule import learning_rate
 
@@ -120,17 +120,12 @@ def random_batch(samples, size=(32, 24)):
     return Batch(images, joints, torch.arange(samples))
 
 
-def gradients(network, batches, objective, global_batch, **options):
-    losses = accumulate_gradients(
-        network,
-        batches,
-        objective,
-        global_batch=global_batch,
-        micro=len(batches),
-        device=CPU,
-        layout=torch.contiguous_format,
-        **options,
+def gradients(network, batches, objective, global_batch):
+    learner = Learner(network, objective, CPU, Options(channels_last=False))
+    losses, rows = accumulate_gradients(
+        learner, batches, global_batch=global_batch, micro=len(batches), device=CPU
     )
+    assert torch.equal(rows, torch.cat([batch.index for batch in batches]))
     return losses, {name: p.grad.clone() for name, p in network.named_parameters()}
 
 

@@ -142,6 +142,7 @@ def test_runs_and_detectors_are_those_of_the_grid():
     [
         ("71.5", "7l.5", "line 2, column value"),
         ("\tpage\t", "\tpages\t", "expected"),
+        ("71.5\t", "71.5\t\t", "line 2: 11 columns, not 10"),
         ("Res-101\tAP", "Res-50\tAP", "line 4: table 1, Res-50, AP is there twice"),
     ],
 )

@@ -100,6 +100,16 @@ def test_a_measured_throughput_comes_before_the_assumption(smoke, sizes, tmp_pat
     assert list(on_cpu.measured.values()) == [3.0]
 
 
+def test_speeds_are_those_of_the_profiles_options(tmp_path):
+    compiled = {**ROW, "options": {**ROW["options"], "compile": "on"}, "images_per_s": 80.0}
+    former = {**ROW, "variant": "bf16, channels-last, former", "images_per_s": 7.0}
+    failed = {"variant": "bf16, channels-last, CUDA graphs", "failed": "out of memory"}
+    rows = [ROW, compiled, former, failed]
+    (tmp_path / "train-gpu.json").write_text(json.dumps({"tests": [], "bench": rows}))
+    found = [read_throughput(tmp_path, options=options)[0] for options in (None, {"compile": "on"})]
+    assert [list(speeds.values()) for speeds in found] == [[ROW["images_per_s"]], [80.0]]
+
+
 def test_without_a_benchmark_the_assumption_is_stated(smoke, sizes, tmp_path):
     speed = choose_speed(smoke, sizes, "a100", 0.5, tmp_path)
     assert speed.flops_per_s == pytest.approx(19.5e12 * 0.5)

@@ -1,6 +1,9 @@
+import copy
 import json
 import math
-from itertools import count
+import os
+import socket
+from itertools import count, islice
 
 import pytest
 import torch
@@ -11,9 +14,9 @@ from mspn.errors import UserError
 from mspn.experiment.config import Recipe
 from mspn.networks.build import build_network
 from mspn.training.checkpoints import checkpoint_steps, read_checkpoint
-from mspn.training.hardware import Options, Processes, checkpoint_gradients, micro_batches, prepare
+from mspn.training.hardware import Options, Processes, checkpoint_gradients, joined, micro_batches, prepare
 from mspn.training.memory import probe
-from mspn.training.objective import Objective
+from mspn.training.objective import Learner, Objective, accumulate_gradients
 from mspn.training.train import Machine, Stop, Training, train
 
 CPU = torch.device("cpu")
@@ -287,3 +290,63 @@ def test_processes_come_from_torchruns_environment(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert Processes.from_environment() == Processes(5, 8, 1)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_is_the_plain_one():
+    """Loss, targets and normalisation compiled with the network, in two micro-batches of two steps."""
+    torch.manual_seed(0)
+    network, found = Tiny(), []
+    for mode in ("off", "on"):
+        own = copy.deepcopy(network)
+        learner = Learner(own, OBJECTIVE, CPU, Options(compile=mode)).train()
+        for step in range(2):
+            own.zero_grad()
+            losses, _ = accumulate_gradients(
+                learner, islice(batches(4, 2 * step), 2), global_batch=8, micro=2, device=CPU
+            )
+        gradients = {f"grad {name}": p.grad for name, p in own.named_parameters()}
+        found.append({"losses": losses, **gradients, **dict(own.named_buffers())})
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-4)
+
+
+def one_of_two(rank, what, folder, port):
+    """Trains with another; the second gets a white picture, or is told to stop, in its third step."""
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE="2")
+    torch.set_num_threads(1)
+    processes, stop = Processes.from_environment(), Stop()
+
+    def data(micro_batch, start):
+        for number, batch in enumerate(batches(micro_batch, start)):
+            if (rank, number) == (1, 2):
+                if what == "stop":
+                    stop.signal = 15
+                else:
+                    batch.images[0] = 255
+            yield batch
+
+    torch.manual_seed(0)
+    recipe = RECIPE.model_copy(update={"norm_batch": 2})
+    with joined(processes, CPU):
+        training = Training(recipe, OBJECTIVE, data, "own", folder)
+        network = prepare(Tiny() if what == "stop" else Spoilt(math.nan), CPU, Options())
+        try:
+            ended = train(network, training, Machine(CPU, Options(), processes, save_every_steps=1), stop)
+            said = "told to stop" if ended is None else "finished"
+        except UserError as error:
+            said = str(error)
+    (folder / f"said-{rank}").write_text(said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "said", "steps"), [("stop", "told to stop", 4), ("nan", "step 2: the loss is", 2)]
+)
+def test_two_processes_stop_together(tmp_path, what, said, steps):
+    """What one of them meets, both know a step later; a step that was not finite is never saved."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(one_of_two, (what, tmp_path, port), nprocs=2)
+    assert all((tmp_path / f"said-{rank}").read_text().startswith(said) for rank in (0, 1))
+    assert checkpoint_steps(tmp_path)[0] == steps

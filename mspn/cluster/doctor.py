@@ -46,6 +46,15 @@ class Site:
         train = self.profile.get("set-resources", {}).get("train", {})
         return promised(int(train.get("gpu", 0)), str(train.get("gres", "")))
 
+    def training_options(self) -> dict[str, Any]:
+        """The options of speed and memory of trainings: compile, gradient_checkpointing, store_on_device."""
+        train = self.profile.get("set-resources", {}).get("train", {})
+        switches = {
+            key: train.get(key) in ("on", True) for key in ("gradient_checkpointing", "store_on_device")
+        }
+        compiled = train.get("compile", "off")  # YAML reads a bare on as true
+        return {"compile": {True: "on", False: "off"}.get(compiled, compiled), **switches}
+
     def memory_mb(self) -> int:
         """The most that any rule asks for."""
         rules = [*self.profile.get("set-resources", {}).values(), self.profile.get("default-resources", {})]
@@ -297,11 +306,18 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True) -> list
         lambda: check_disk(experiment, sizes),
         lambda: check_memory(experiment, site),
         lambda: check_gpus(experiment, site),
+        lambda: _check_training(experiment, site),
         *([lambda: check_graph(scale)] if graph else []),
         lambda: check_results(experiment),
         lambda: check_workflow(experiment.results / "logs"),
     ]
     return [first, *(check() for check in rest)]
+
+
+def _check_training(experiment: Experiment, site: Site) -> Check:
+    from mspn.cluster.gpu_memory import check_training
+
+    return check_training(experiment, site.gpus(), site.training_options())
 
 
 def _sizes(experiment: Experiment) -> dict[str, float]:

@@ -5,6 +5,7 @@ What one job costs is in ``mspn.cluster.costs``; here jobs are put one after the
 
 import heapq
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from mspn.errors import UserError
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
+from mspn.experiment.paper import load_figures
 
 
 @dataclass(frozen=True)
@@ -191,18 +193,10 @@ def _tasks_of(experiment: Experiment, runs: list[str], tasks: list[Task]) -> set
 
 def table_runs(experiment: Experiment, path: Path) -> dict[int, list[str]]:
     """Table -> the runs that its figures name, those of this scale, from the paper's figures as data."""
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run from the repository's root") from None
-    if not {"table", "run"} <= set(frame.columns):
-        raise UserError(f"{path}: lacks the columns table and run")
     tables: dict[int, list[str]] = {}
-    for table, name in zip(frame["table"], frame["run"], strict=True):
-        if name in experiment.grid and name not in tables.setdefault(int(table), []):
-            tables[int(table)].append(name)
+    for figure in load_figures(path).values():
+        if figure.run in experiment.grid and figure.run not in tables.setdefault(figure.table, []):
+            tables[figure.table].append(figure.run)
     return {table: runs for table, runs in sorted(tables.items()) if runs}
 
 
@@ -215,15 +209,16 @@ def make_plan(
     share: float,
     budget: float | None,
     bench: Path = THROUGHPUT,
+    options: Mapping[str, Any] | None = None,
     figures: Path = Path("reports/paper/figures.tsv"),
     image_deviation: float | None = None,
     seed_deviation: float | None = None,
 ) -> dict[str, Any]:
     """The whole plan as JSON values: hours are ``_h``, sizes ``_gb`` (10^9 bytes); ``claims`` is what
-    `detectable` returns.
+    `detectable` returns. ``options`` are those of trainings whose measured speed is taken.
     """
     sizes = network_sizes(experiment)
-    speed = choose_speed(experiment, sizes, gpu, share, bench)
+    speed = choose_speed(experiment, sizes, gpu, share, bench, options)
     tasks = gpu_tasks(experiment, sizes, speed, gpus_each)
     trainings = [task for task in tasks if task.rule == "train"]
     longest = max(trainings, key=lambda task: task.seconds, default=None)

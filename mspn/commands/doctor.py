@@ -1,7 +1,8 @@
 """Check everything that a scale needs before a GPU hour is spent: `mspn doctor --scale paper --profile DIR`.
 
 Configuration, versions, data sets and their counts, ground truth, detections and their measured box AP,
-pretrained weights, disk, memory, GPUs, the graph of jobs, and what an earlier workflow left behind. The exit
+pretrained weights, disk, memory, GPUs, what the profile says of trainings and whether their largest
+micro-batch fits a GPU, the graph of jobs, and what an earlier workflow left behind. The exit
 code is 1 when something is wrong.
 """
 

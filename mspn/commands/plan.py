@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--share",
         type=float,
         default=SHARE,
-        help=f"the share of its peak that training reaches, where nothing was measured (default: {SHARE})",
+        help="the share of its peak that training reaches, where nothing was measured: an assumption "
+        f"(default: {SHARE}, rather of compiled networks)",
     )
     add("--budget-hours", type=float, metavar="H", help="GPU hours to spend: which tables do they buy?")
     add(
@@ -45,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=THROUGHPUT,
         metavar="DIR",
         help=f"measured speeds (default: {THROUGHPUT})",
+    )
+    add(
+        "--profile",
+        type=Path,
+        metavar="DIR",
+        help="the Snakemake profile that will be used: speeds measured with its options are taken",
     )
     add(
         "--image-deviation",
@@ -65,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     """Plan and print."""
     import json
 
+    from mspn.cluster.doctor import read_site
     from mspn.cluster.plan import make_plan
     from mspn.errors import UserError
     from mspn.experiment.load import load_experiment
@@ -80,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         share=args.share,
         budget=args.budget_hours,
         bench=args.bench,
+        options=read_site(args.profile).training_options(),
         image_deviation=args.image_deviation,
         seed_deviation=args.seed_deviation,
     )

@@ -203,7 +203,7 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
 
     from mspn.data.batches import training_batches
     from mspn.networks.imagenet import pretrain
-    from mspn.training.hardware import joined, micro_batches, prepare, set_up
+    from mspn.training.hardware import check_options, joined, micro_batches, prepare, set_up
     from mspn.training.memory import probe
     from mspn.training.objective import Objective, starting_network
     from mspn.training.results import begin_from_trunk
@@ -213,12 +213,8 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
     machine = machine_from(args)
     processes, recipe = machine.processes, experiment.recipe(run)
     size, micro = micro_batches(recipe.batch, recipe.norm_batch, processes.world)
-    if machine.options.compile == "cuda-graphs" and micro > 1:
-        raise UserError(
-            f"--compile cuda-graphs with {micro} micro-batches a step: a replayed graph overwrites gradients "
-            "that are still to be added up; use more processes, or --compile on"
-        )
-    set_up(machine.device, machine.options)
+    check_options(machine.options, machine.device.type, micro)
+    set_up(machine.device, machine.options, recipe.precision)
     network = starting_network(run, experiment.scale.width, seed, recipe.head_scale)
     origin = pretrain(network, experiment, run)
     _, earlier, last = SUPERVISIONS[run.supervision]
@@ -250,6 +246,7 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
             world=processes.world,
             workers=args.workers,
             store=store,
+            pin=machine.device.type == "cuda",
         )
 
     trunk = experiment.trunk_id(run, seed) if recipe.cooldown is not None else None

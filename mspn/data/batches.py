@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import count
 from typing import Protocol, TypeVar
 
@@ -43,6 +43,11 @@ class Batch:
     joints: torch.Tensor
     index: torch.Tensor
 
+    def pinned(self) -> "Batch":
+        """The same samples in page-locked memory, out of which copies to a GPU run beside other work."""
+        images = self.images.pin_memory() if self.images.is_cpu else self.images  # on a device they stay
+        return Batch(images, self.joints.pin_memory(), self.index)
+
 
 class Source(Protocol):
     """Where crops come from: the pictures (``Pictures``) or a crop store."""
@@ -52,10 +57,22 @@ class Source(Protocol):
         ...
 
 
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """(N, H, W, 3) uint8 BGR to (N, 3, H, W) float32: (x / 255 - mean) / deviation, on the images' device."""
-    mean = torch.tensor(MEAN, device=images.device) * 255
-    deviation = torch.tensor(DEVIATION, device=images.device) * 255
+@cache
+def channel_statistics(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each channel, BGR, of values 0 to 255: two (3,) float32 on the device."""
+    with torch.inference_mode(False):  # made once, for whoever asks
+        mean, deviation = (torch.tensor(values, device=device) * 255 for values in (MEAN, DEVIATION))
+    return mean, deviation
+
+
+def normalise(
+    images: torch.Tensor, statistics: tuple[torch.Tensor, torch.Tensor] | None = None
+) -> torch.Tensor:
+    """(N, H, W, 3) uint8 BGR to (N, 3, H, W) float32: (value - mean) / deviation, on the images' device.
+
+    ``statistics`` are those of ``channel_statistics``, where they are at hand.
+    """
+    mean, deviation = channel_statistics(images.device) if statistics is None else statistics
     return images.float().sub_(mean).div_(deviation).permute(0, 3, 1, 2)
 
 
@@ -112,6 +129,7 @@ def training_batches(
     world: int = 1,
     workers: int = 0,
     store: Source | None = None,
+    pin: bool = False,
 ) -> Iterator[Batch]:
     """Augmented samples without end.
 
@@ -122,8 +140,8 @@ def training_batches(
     nothing else. A global batch holds the same samples however it is split: batch x world x accumulation is
     what counts. ``augmentation`` is one of ``mspn.data.augment.AUGMENTATIONS``. ``store`` is a crop store
     in memory or on a device, where the images then are; without one, pictures are decoded (the exact path).
-    ``workers`` threads make batches ahead; 0 makes them in the caller's. Neither changes a sample. OpenCV's
-    own threads are switched off.
+    ``workers`` threads make batches ahead; 0 makes them in the caller's. Neither changes a sample.
+    ``pin`` makes them in page-locked memory, for a GPU. OpenCV's own threads are switched off.
     """
     if not len(persons):
         raise UserError(f"{persons.name}: no person to train on")
@@ -147,7 +165,8 @@ def training_batches(
             draws,
         )
         images = source.warp(rows, matrices, input_size)
-        return Batch(images, torch.from_numpy(joints), torch.from_numpy(rows))
+        made = Batch(images, torch.from_numpy(joints), torch.from_numpy(rows))
+        return made.pinned() if pin else made
 
     return ahead(make, count(start), workers)
 
@@ -175,12 +194,13 @@ def _epoch(seed: int, epoch: int, samples: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def evaluation_batches(
-    persons: Persons, *, input_size: tuple[int, int], batch: int, workers: int = 0
+    persons: Persons, *, input_size: tuple[int, int], batch: int, workers: int = 0, pin: bool = False
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """The protocol's test crops of all persons, in their order, by the exact path.
 
     Yields images (N, H, W, 3) uint8 BGR, the maps picture -> input (N, 2, 3) float64, and rows (N,) int64.
-    MPII's boxes are its protocol's squares already and are not enlarged.
+    MPII's boxes are its protocol's squares already and are not enlarged. ``pin`` puts the images into
+    page-locked memory, for a GPU.
     """
     cv2.setNumThreads(1)
     enlarge = persons.skeleton.name != "mpii"
@@ -190,6 +210,7 @@ def evaluation_batches(
     def make(first: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rows = np.arange(first, min(first + batch, len(persons)))
         images = source.warp(rows, matrices[rows], input_size)
+        images = images.pin_memory() if pin else images
         return images, torch.from_numpy(matrices[rows]), torch.from_numpy(rows)
 
     return ahead(make, range(0, len(persons), batch), workers)

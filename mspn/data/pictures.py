@@ -31,8 +31,10 @@ _STANDARD_ERROR = threading.Lock()  # one decoding at a time has it
 
 
 def read_picture(picture: Picture) -> np.ndarray:
-    """A data set's picture (H, W, 3) uint8, BGR, as stored (orientation tags are not applied, as in the
-    released code).
+    """A data set's picture (H, W, 3) uint8, BGR, as stored.
+
+    Orientation tags are not applied: annotations are of the stored pixels. The released code reads with
+    OpenCV's default, which turns such a picture and leaves its annotations as they are.
 
     Raises UserError where the file is missing, no picture, truncated, or of another size than annotated.
     """

@@ -154,8 +154,8 @@ class DeviceStore:
         """(N, H, W, 3) uint8, on the device: bilinear, zeros outside the crop, rounded to the nearest."""
         device = self.pixels.device
         height, width = size
-        inverse = torch.from_numpy(invert(compose(matrices, self.maps[rows])).astype(np.float32)).to(device)
-        index = torch.from_numpy(rows).to(device)
+        inverse = self._sent(invert(compose(matrices, self.maps[rows])).astype(np.float32))
+        index = self._sent(rows)
         x = torch.arange(width, device=device, dtype=torch.float32)
         y = torch.arange(height, device=device, dtype=torch.float32)[:, None]
         a = inverse[:, :, :, None, None]
@@ -174,9 +174,14 @@ class DeviceStore:
                 share = (weight[:, 0] if dx else 1 - weight[:, 0]) * (
                     weight[:, 1] if dy else 1 - weight[:, 1]
                 )
-                pixels = self.pixels[flat.where(inside, 0)]
+                pixels = self.pixels[flat.masked_fill(~inside, 0)]
                 total += pixels * (share * inside)[..., None]
         return total.round_().clamp_(0, 255).to(torch.uint8)
+
+    def _sent(self, array: np.ndarray) -> torch.Tensor:
+        """The array on the device, without waiting for what that has still to do."""
+        here, device = torch.from_numpy(array), self.pixels.device
+        return (here.pin_memory() if device.type == "cuda" else here).to(device, non_blocking=True)
 
 
 def mean_difference(

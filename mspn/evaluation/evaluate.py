@@ -118,7 +118,7 @@ def load_run(experiment: Experiment, run: Run, seed: int, device: torch.device) 
     """
     members = [experiment.run(name) for name in run.members] or [run]
     paths = [experiment.training_folder(member, seed) / "weights.safetensors" for member in members]
-    ensemble = load_ensemble(paths, device)
+    ensemble = load_ensemble(paths, device, experiment.scale.evaluation_precision)
     for path, member, header in zip(paths, members, ensemble.headers, strict=True):
         wanted = {
             "training_id": experiment.training_id(member, seed),
@@ -157,7 +157,11 @@ def joints_by_way(
     parts: dict[tuple[bool, int, bool, str], list[np.ndarray]] = {way: [] for way in ways}
     order = ensemble.skeleton.mirrored
     for images, matrices, _ in evaluation_batches(
-        boxes, input_size=ensemble.input_size, batch=batch, workers=workers
+        boxes,
+        input_size=ensemble.input_size,
+        batch=batch,
+        workers=workers,
+        pin=ensemble.device.type == "cuda",
     ):
         maps, mirrored = heat_maps(ensemble, images)
         matrices = matrices.to(maps.device)
@@ -192,6 +196,7 @@ def _address(
         "identity": single["identity"] if single else [member["identity"] for member in members],
         "members": members,
         "input_size": list(ensemble.input_size),
+        "precision": ensemble.precision,
         "filter_kernel": filter_kernel(ensemble.skeleton.name),
         "data": {
             "dataset": dataset,

@@ -32,7 +32,7 @@ def evaluate_weights(
     where the network's joints or input size are not the scale's, boxes are missing, or the folder holds the
     figures of other weights.
     """
-    ensemble = load_ensemble([path], device)
+    ensemble = load_ensemble([path], device, experiment.scale.evaluation_precision)
     header = ensemble.headers[0]
     run = _run(experiment, path, ensemble, detector)
     folder = out or experiment.imported_folder(run.run, detector)

@@ -14,6 +14,7 @@ from mspn.data.skeletons import Skeleton, skeleton_of_weights
 from mspn.errors import UserError
 from mspn.networks.blocks import ConvNorm
 from mspn.networks.weights import load_network
+from mspn.training.hardware import autocast, set_arithmetic
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Ensemble:
     networks: list[nn.Module]
     headers: list[dict[str, Any]]
     device: torch.device
+    precision: str = "fp32"  # of their arithmetic: or tf32 or bf16
 
     @property
     def skeleton(self) -> Skeleton:
@@ -36,8 +38,11 @@ class Ensemble:
         return int(height), int(width)
 
 
-def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
-    """Load weight files onto a device; UserError where one is missing, damaged or of another geometry."""
+def load_ensemble(paths: Sequence[Path], device: torch.device, precision: str = "fp32") -> Ensemble:
+    """Load weight files onto a device, on a GPU in the layout and with the settings of a training.
+
+    UserError where one is missing, damaged or of another geometry.
+    """
     loaded = [load_network(path) for path in paths]
     first = loaded[0][1]
     for path, (_, header) in zip(paths, loaded, strict=True):
@@ -47,7 +52,10 @@ def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
                     f"{path}: {key} {header.get(key)}, {paths[0]} has {first.get(key)}; "
                     "an ensemble needs networks of equal geometry"
                 )
-    return Ensemble([network.to(device) for network, _ in loaded], [header for _, header in loaded], device)
+    set_arithmetic(device, precision)
+    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
+    networks = [network.to(device).to(memory_format=layout) for network, _ in loaded]  # type: ignore[call-overload]
+    return Ensemble(networks, [header for _, header in loaded], device, precision)
 
 
 def quicken(ensemble: Ensemble) -> None:
@@ -70,11 +78,12 @@ def heat_maps(ensemble: Ensemble, images: torch.Tensor) -> tuple[torch.Tensor, t
     ``images`` is (N, H, W, 3) uint8, BGR. Returns two (N, K, H/4, W/4) float32 on the networks' device; the
     second as the networks gave it, not mirrored back. UserError on a number that is none.
     """
-    inputs = normalise(images.to(ensemble.device))
+    inputs = normalise(images.to(ensemble.device, non_blocking=True))
     both = torch.cat([inputs, inputs.flip(-1)])
-    total = ensemble.networks[0](both).float()
-    for network in ensemble.networks[1:]:
-        total = total + network(both).float()
+    with autocast(ensemble.device, ensemble.precision):
+        total = ensemble.networks[0](both).float()
+        for network in ensemble.networks[1:]:
+            total = total + network(both).float()
     maps = total / len(ensemble.networks)
     if not bool(torch.isfinite(maps).all()):
         raise UserError("the network gave a heat map with a number that is none; train it again")
@@ -85,5 +94,6 @@ def heat_maps(ensemble: Ensemble, images: torch.Tensor) -> tuple[torch.Tensor, t
 @torch.inference_mode()
 def stage_maps(ensemble: Ensemble, images: torch.Tensor) -> torch.Tensor:
     """The first network's heat maps of every stage and supervised scale: (N, S, L, K, H/4, W/4) float32."""
-    maps: torch.Tensor = ensemble.networks[0](normalise(images.to(ensemble.device)), all_stages=True)
+    with autocast(ensemble.device, ensemble.precision):
+        maps: torch.Tensor = ensemble.networks[0](normalise(images.to(ensemble.device)), all_stages=True)
     return maps.float()

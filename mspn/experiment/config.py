@@ -94,7 +94,7 @@ class DetectionFile(_Strict):
 Detector = Annotated[TrueBoxes | SimulatedDetector | DetectionFile, Field(discriminator="kind")]
 
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
 AugmentationName = Literal["released", "paper-literal", "paper-divided", "mild", "mpii", "none"]
 
 
@@ -103,8 +103,9 @@ class Recipe(_Strict):
 
     ``norm_batch`` samples are normalised together by batch norm; without it the whole batch. The learning
     rate rises to ``lr`` within ``warmup_iterations``, then falls linearly to 0; with ``cooldown`` it stays
-    and falls within that share of the iterations alone. ``head_scale`` is where the scale of the batch norm
-    starts in which MSPN's heads end.
+    and falls within that share of the iterations alone. ``precision`` is that of the network's arithmetic:
+    losses, weights and optimiser are fp32 always. ``head_scale`` is where the scale of the batch norm starts
+    in which MSPN's heads end.
     """
 
     batch: int = Field(gt=0)
@@ -178,6 +179,7 @@ class Scale(_Strict):
     datasets: dict[Name, Data]
     detectors: dict[str, Detector]
     evaluate_on: list[str] | None = None
+    evaluation_precision: Precision = "fp32"  # of the network's arithmetic
     stand_in: dict[str, str] = {}  # a detector of the grid -> the one whose boxes are taken in its place
     stand_in_data: dict[Name, Name] = {}  # a data set of the grid -> the one that is taken in its place
     width: float = Field(gt=0, le=1)

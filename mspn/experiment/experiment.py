@@ -199,11 +199,13 @@ class Experiment:
         joints = load_joint_set(joint_set_of(self.scale.datasets[dataset]))
         given = joints.name == "mpii"  # its persons are given, not detected
         boxes = None if given else digest(self.boxes_identity(dataset, detector))
+        precision = self.scale.evaluation_precision
         return {
             "data": self.data_identity(dataset, "val"),
             "boxes": boxes,
             "bootstrap": self.scale.bootstrap,
             "revision": REVISIONS["evaluation"],
+            **({} if precision == "fp32" else {"precision": precision}),
             **(
                 {}
                 if joints.shipped

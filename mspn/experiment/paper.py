@@ -1,10 +1,9 @@
 """The paper's printed figures, read from the one file that holds them."""
 
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
 
 from mspn.errors import UserError
 
@@ -45,18 +44,20 @@ Figures = dict[tuple[int, str, str], Figure]
 def load_figures(path: Path = FIGURES) -> Figures:
     """The paper's figures by (table, row, column). Raises UserError that names the line and the remedy."""
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; run from the repository's root, where the paper's figures lie"
         ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a table of tab-separated columns: {error}") from None
-    if tuple(table.columns) != COLUMNS:
-        raise UserError(f"{path}: columns are {list(table.columns)}; expected {list(COLUMNS)}")
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise UserError(f"{path}: columns are {rows[0] if rows else []}; expected {list(COLUMNS)}")
     figures: Figures = {}
-    for number, record in enumerate(table.to_dict("records"), start=2):
-        figure = _parse({str(k): str(v) for k, v in record.items()}, f"{path}, line {number}")
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(COLUMNS):
+            raise UserError(f"{path}, line {number}: {len(row)} columns, not {len(COLUMNS)}")
+        figure = _parse(dict(zip(COLUMNS, row, strict=True)), f"{path}, line {number}")
         key = (figure.table, figure.row, figure.column)
         if key in figures:
             raise UserError(f"{path}, line {number}: table {key[0]}, {key[1]}, {key[2]} is there twice")

@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -94,31 +94,60 @@ def _divisors(number: int) -> list[int]:
     return [n for n in range(1, number + 1) if number % n == 0]
 
 
-def set_up(device: torch.device, options: Options) -> None:
-    """Process-wide settings: CPU threads, memory; on a GPU cuDNN's search for fast kernels, true fp32."""
+def set_up(device: torch.device, options: Options, precision: str = "fp32") -> None:
+    """Process-wide settings of a training: CPU threads, memory, and on a GPU the arithmetic."""
     torch.set_num_threads(options.threads)
     keep_freed_memory()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = False  # "fp32" is what it says; bf16 is the fast choice
+    set_arithmetic(device, precision)
 
 
-def prepare(network: nn.Module, device: torch.device, options: Options) -> nn.Module:
-    """The network on its device with the options applied; names of weights do not change."""
-    if options.compile == "cuda-graphs" and device.type != "cuda":
+def set_arithmetic(device: torch.device, precision: str) -> None:
+    """On a GPU: cuDNN's search for fast kernels, and what fp32 numbers are multiplied as.
+
+    ``fp32`` is what it says, where torch by itself lets convolutions round to tf32; ``tf32`` rounds the
+    factors of convolutions and matrix products to 10 bits and adds up in fp32. Nothing happens on a CPU,
+    which knows no tf32: there ``tf32`` is fp32.
+    """
+    if device.type != "cuda":
+        return
+    torch.cuda.set_device(device)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """A network within the block computes in bf16 where ``precision`` says so, else in its weights' type."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def check_options(options: Options, kind: str, micro: int = 1) -> None:
+    """UserError for options that do not go together, or not with ``micro`` micro-batches of a step on a
+    device of that kind.
+    """
+    if options.compile == "cuda-graphs" and kind != "cuda":
         raise UserError("--compile cuda-graphs needs a GPU; on the CPU leave --compile off")
+    if options.compile == "cuda-graphs" and micro > 1:
+        raise UserError(
+            f"--compile cuda-graphs with {micro} micro-batches a step: a replayed graph overwrites gradients "
+            "that are still to be added up; use more processes, or --compile on"
+        )
     if options.compile != "off" and options.gradient_checkpointing:
         raise UserError(
             "--compile with --gradient-checkpointing: torch cannot compile the second computation, in which "
             "batch norm is frozen; choose one of the two"
         )
+
+
+def prepare(network: nn.Module, device: torch.device, options: Options) -> nn.Module:
+    """The network on its device with the options applied; names of weights do not change.
+
+    UserError for options that do not go together. ``Learner`` compiles.
+    """
+    check_options(options, device.type)
     network = network.to(device).to(memory_format=options.layout)  # type: ignore[call-overload]
     if options.gradient_checkpointing:
         checkpoint_gradients(network)
-    if options.compile != "off":
-        mode = "reduce-overhead" if options.compile == "cuda-graphs" else "default"
-        network.compile(mode=mode, dynamic=False)  # one shape alone, in the memory probe as in training
     return network
 
 

@@ -6,7 +6,8 @@ declared outputs:
 - ``log.jsonl``: a line per step with ``step``, ``lr``, ``loss`` and ``losses`` (a list per stage, a loss per
   scale, coarsest first). Deterministic: a training that was killed and went on has the same bytes.
 - ``timing.jsonl``: a line per step with ``attempt``, ``step``, ``images_per_s`` and ``data_wait`` (the share
-  of the step's time). Not deterministic; a step that was lost and done again has two lines.
+  of the step's time; on a GPU, which is read a step late, of the turn of the loop). Not deterministic; a step
+  that was lost and done again has two lines.
 - ``attempts.json``: a record for each start of the training: times, steps, machine, peak memory, its end.
 """
 

@@ -13,15 +13,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mspn.networks import blocks
-from mspn.training.losses import COARSE_WEIGHT, HARDEST, LABELLED, VISIBLE, kernel_table
+from mspn.training.losses import COARSE_WEIGHT, HARDEST, LABELLED, VISIBLE
 from mspn.training.objective import Objective
 from mspn.training.targets import make_targets
+
+
+def kernel_table(
+    stages: int, earlier: tuple[int, ...], last: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """The distinct kernels, largest first, and for each stage the index of each scale's kernel among them.
+
+    ``earlier`` and ``last`` are the kernel sizes (pixels of the heat map) of the supervised scales, coarsest
+    first, of every stage but the last and of the last (paper, section 3.3; sizes of the released code). The
+    paper's setting gives (15, 11, 9, 7, 5) with (0, 1, 2, 3) for earlier stages and (1, 2, 3, 4) for the
+    last, so that five blurred targets serve any number of stages.
+    """
+    kernels = tuple(sorted({*last, *(earlier if stages > 1 else ())}, reverse=True))
+    rows = [earlier] * (stages - 1) + [last]
+    return kernels, tuple(tuple(kernels.index(size) for size in row) for row in rows)
 
 
 def literal_losses(
     heat_maps: Tensor, targets: Tensor, visibility: Tensor, table: tuple[tuple[int, ...], ...]
 ) -> Tensor:
-    """(N, S, L) of ``mspn.training.losses.stage_losses``, from targets (N, G, K, h, w) and masks."""
+    """(N, S, L) of ``mspn.training.losses.stage_losses``, from targets (N, G, K, h, w) and masks.
+
+    ``table`` says which of the G kernels' targets each stage and scale has, see ``kernel_table``.
+    """
     coarser = torch.arange(len(table[0]), device=targets.device) < len(table[0]) - 1  # (L,)
     keep = (visibility >= VISIBLE)[:, None] | ~coarser[:, None]  # (N, L, K)
     wanted = {row: targets[:, row] * keep[..., None, None] for row in set(table)}  # each (N, L, K, h, w)
@@ -40,7 +58,13 @@ def literal_losses(
 class LiteralObjective(Objective):
     """The objective by ``literal_losses``."""
 
-    def __call__(self, network: nn.Module, images: Tensor, joints: Tensor) -> Tensor:
+    def __call__(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        joints: Tensor,
+        tables: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """(N, S, L) losses of images (N, 3, H, W), normalised, with joints (N, K, 3)."""
         kernels, table = kernel_table(self.stages, self.kernels_earlier, self.kernels_last)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):

@@ -19,21 +19,6 @@ COARSE_WEIGHT = 0.25
 LABELLED, VISIBLE = 1, 2
 
 
-def kernel_table(
-    stages: int, earlier: tuple[int, ...], last: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    """The distinct kernels, largest first, and for each stage the index of each scale's kernel among them.
-
-    ``earlier`` and ``last`` are the kernel sizes (pixels of the heat map) of the supervised scales, coarsest
-    first, of every stage but the last and of the last (paper, section 3.3; sizes of the released code). The
-    paper's setting gives (15, 11, 9, 7, 5) with (0, 1, 2, 3) for earlier stages and (1, 2, 3, 4) for the
-    last, so that five blurred targets serve any number of stages.
-    """
-    kernels = tuple(sorted({*last, *(earlier if stages > 1 else ())}, reverse=True))
-    rows = [earlier] * (stages - 1) + [last]
-    return kernels, tuple(tuple(kernels.index(size) for size in row) for row in rows)
-
-
 class _SquaredErrors(torch.autograd.Function):
     """The sum over pixels of (heat map - outer product of two lines)^2, with the gradient of the heat maps.
 
@@ -61,7 +46,6 @@ def stage_losses(
     heat_maps: Tensor,
     lines: tuple[Tensor, Tensor],
     visibility: Tensor,
-    table: tuple[tuple[int, ...], ...],
 ) -> Tensor:
     """Each sample's loss at each stage and supervised scale; the sum over both is the sample's loss.
 
@@ -73,24 +57,22 @@ def stage_losses(
 
     Args:
         heat_maps: (N, S, L, K, h, w) of S stages in order and L scales, coarsest first.
-        lines: (N, G, K, h) and (N, G, K, w), whose outer products are the targets blurred by G kernels, zero
-            for joints without a label; see ``mspn.training.targets.target_lines``.
+        lines: (N, S, L, K, h) and (N, S, L, K, w), whose outer products are the targets, zero for joints
+            without a label; see ``mspn.training.targets.target_lines``.
         visibility: (N, K) 0, 1 or 2.
-        table: for each stage the L indices into the G kernels, see ``kernel_table``.
 
     Returns:
         (N, S, L) float32.
 
     Source: released code, ``JointsL2Loss`` and its use in the network; paper, section 3.3.
     """
-    assert heat_maps.shape[1:3] == (len(table), len(table[0])), "a row per stage, an index per scale"
-    rows = torch.tensor(table, device=heat_maps.device)
-    down, across = (line[:, rows] for line in lines)  # (N, S, L, K, h) and (N, S, L, K, w)
-    coarser = torch.arange(len(table[0]), device=heat_maps.device) < len(table[0]) - 1  # (L,)
+    down, across = lines
+    scales, joints, *size = heat_maps.shape[2:]
+    coarser = torch.arange(scales, device=heat_maps.device) < scales - 1  # (L,)
     keep = (visibility >= VISIBLE)[:, None] | ~coarser[:, None]  # (N, L, K)
-    pixels = heat_maps.shape[-2] * heat_maps.shape[-1]
-    errors = _SquaredErrors.apply(heat_maps, down * keep[:, None, ..., None], across) / pixels  # (N, S, L, K)
+    errors = _SquaredErrors.apply(heat_maps, down * keep[:, None, ..., None], across)  # (N, S, L, K)
+    errors = errors / (size[0] * size[1])
     labelled = (visibility >= LABELLED)[:, None]  # (N, 1, K)
-    hardest = min(HARDEST, errors.shape[-1])
+    hardest = min(HARDEST, joints)
     finest = (errors[:, :, -1] * labelled).topk(hardest, dim=-1, sorted=False).values.mean(-1)  # (N, S)
     return torch.cat([errors[:, :, :-1].mean(-1) * COARSE_WEIGHT, finest[..., None]], dim=-1)

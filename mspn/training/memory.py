@@ -16,7 +16,7 @@ from mspn.data.batches import Batch
 from mspn.errors import UserError
 from mspn.experiment.config import Recipe
 from mspn.training.hardware import Options, peak_memory, prepare
-from mspn.training.objective import Objective, accumulate_gradients
+from mspn.training.objective import Learner, Objective, accumulate_gradients
 from mspn.training.optimiser import make_optimiser, take_step
 
 # Of the memory that is free, this share may be planned with: allocators cut it into pieces.
@@ -85,8 +85,8 @@ def step_peak(
     """
     if device.type == "cuda":
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-    model = prepare(copy.deepcopy(network), device, options).train()
+    model = prepare(copy.deepcopy(network), device, options)
+    learner = Learner(model, objective, device, options).train()
     optimiser = make_optimiser(model, recipe.weight_decay)
     height, width = objective.input_size
     batch = Batch(
@@ -94,16 +94,10 @@ def step_peak(
         joints=torch.ones(samples, joints, 3),
         index=torch.arange(samples),
     )
-    for _ in range(2):  # in the second the moments are there from the start
-        accumulate_gradients(
-            model,
-            [batch],
-            objective,
-            global_batch=samples,
-            micro=1,
-            device=device,
-            layout=options.layout,
-        )
+    for number in range(2):  # in the second the moments are there, and fast kernels have been searched for
+        if number and device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        accumulate_gradients(learner, [batch], global_batch=samples, micro=1, device=device)
         take_step(optimiser, 0.0)
     return peak_memory(device)
 

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mspn.data.batches import Batch, normalise
+from mspn.data.batches import Batch, channel_statistics, normalise
 from mspn.data.skeletons import skeleton
 from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.networks.build import build_network
 from mspn.networks.mspn import Head
-from mspn.training.hardware import frozen_statistics
-from mspn.training.losses import kernel_table, stage_losses
-from mspn.training.targets import target_lines
+from mspn.training.hardware import Options, autocast, frozen_statistics
+from mspn.training.losses import stage_losses
+from mspn.training.targets import blur_tables, target_lines
 
 
 def starting_network(run: Run, width: float, seed: int, head_scale: float = 1.0) -> nn.Module:
@@ -40,46 +40,99 @@ class Objective:
     stages: int
     kernels_earlier: tuple[int, ...]  # of the supervised scales, coarsest first
     kernels_last: tuple[int, ...]
-    precision: str = "fp32"  # or bf16: the network's; losses and optimiser stay in fp32
+    precision: str = "fp32"  # or tf32 or bf16: the network's; losses and optimiser stay in fp32
 
-    def __call__(self, network: nn.Module, images: Tensor, joints: Tensor) -> Tensor:
-        """(N, S, L) losses of images (N, 3, H, W), normalised, with joints (N, K, 3)."""
-        kernels, table = kernel_table(self.stages, self.kernels_earlier, self.kernels_last)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+    @property
+    def kernels(self) -> tuple[tuple[int, ...], ...]:
+        """For each stage the kernel size of each supervised scale, coarsest first (paper, section 3.3)."""
+        return (self.kernels_earlier,) * (self.stages - 1) + (self.kernels_last,)
+
+    def tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The targets' constants on a device, see ``blur_tables``."""
+        return blur_tables(self.kernels, self.input_size, device)
+
+    def __call__(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        joints: Tensor,
+        tables: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """(N, S, L) losses of images (N, 3, H, W), normalised, with joints (N, K, 3).
+
+        ``tables`` are those of ``self.tables``, where they are at hand.
+        """
+        with autocast(images.device, self.precision):
             heat_maps = network(images, all_stages=True)  # (N, S, L, K, H/4, W/4)
-        return stage_losses(heat_maps, target_lines(joints, kernels, self.input_size), joints[..., 2], table)
+        lines = target_lines(joints, self.tables(images.device) if tables is None else tables)
+        return stage_losses(heat_maps, lines, joints[..., 2])
+
+
+class Learner(nn.Module):
+    """A network with its objective: from batches as they are made to losses, compiled as one where asked for.
+
+    What never changes lies in buffers on the device: a constant that is made of Python's numbers at each call
+    is copied there each time, and the copy waits for all that the device has still to do.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    down: Tensor
+    across: Tensor
+
+    def __init__(
+        self, network: nn.Module, objective: Objective, device: torch.device, options: Options
+    ) -> None:
+        super().__init__()
+        self.network, self.objective, self.layout = network, objective, options.layout
+        constants = zip(("mean", "deviation"), channel_statistics(device), strict=True)
+        for name, value in (*constants, *zip(("down", "across"), objective.tables(device), strict=True)):
+            self.register_buffer(name, value, persistent=False)
+        if options.compile != "off":
+            mode = "reduce-overhead" if options.compile == "cuda-graphs" else "default"
+            self.compile(mode=mode, dynamic=False)  # one shape alone, in the memory probe as in training
+
+    def forward(self, images: Tensor, joints: Tensor) -> Tensor:
+        """(N, S, L) losses of images (N, H, W, 3) uint8 with joints (N, K, 3)."""
+        normal = normalise(images, (self.mean, self.deviation)).contiguous(memory_format=self.layout)
+        return self.objective(self.network, normal, joints, (self.down, self.across))
 
 
 def accumulate_gradients(
-    network: nn.Module,
+    learner: nn.Module,
     chunk: Iterable[Batch],
-    objective: Objective,
     *,
     global_batch: int,
     micro: int,
     device: torch.device,
-    layout: torch.memory_format,
     world: int = 1,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Leave the gradient of the mean loss over the global batch in the parameters.
 
     This process sees ``micro`` micro-batches of the global batch; with ``world`` processes the gradients are
     averaged once, after the last. The loss is a sum over samples, so the result does not depend on the cut,
-    but for batch norm: each micro-batch is normalised by its own statistics.
+    but for batch norm: each micro-batch is normalised by its own statistics. Each micro-batch is sent to the
+    device before the next is asked for, and nothing here waits for the device.
+
+    Args:
+        learner: a ``Learner``, or one in ``DistributedDataParallel``.
 
     Returns:
-        (n, S, L) the losses of this process's n samples, detached.
+        (n, S, L) the losses of this process's n samples, detached, on the device; (n,) their rows.
     """
-    losses = []
+    losses, rows = [], []
     for number, batch in enumerate(chunk, start=1):
         # Running statistics follow the first micro-batch of a step, as the released code's its first GPU.
-        statistics = frozen_statistics(network) if number > 1 else nullcontext()
-        images = normalise(batch.images.to(device, non_blocking=True)).contiguous(memory_format=layout)
+        statistics = frozen_statistics(learner) if number > 1 else nullcontext()
+        images = batch.images.to(device, non_blocking=True)
         joints = batch.joints.to(device, non_blocking=True)
-        wait = isinstance(network, DistributedDataParallel) and number < micro
-        with statistics, network.no_sync() if wait else nullcontext():  # type: ignore[operator]
-            loss = objective(network, images, joints)
+        wait = isinstance(learner, DistributedDataParallel) and number < micro
+        with statistics, learner.no_sync() if wait else nullcontext():  # type: ignore[operator]
+            loss = learner(images, joints)
             # Distributed training averages the gradients of processes where the loss wants their sum.
             (loss.sum() * (world / global_batch)).backward()
         losses.append(loss.detach())
-    return torch.cat(losses)
+        rows.append(batch.index)
+    return torch.cat(losses), torch.cat(
+        rows
+    )  # copies: what a CUDA graph returned is overwritten by its next run

@@ -1,5 +1,6 @@
 """The heat maps that a network is trained towards, made from joints in batch on the device that trains."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import cv2
@@ -36,31 +37,45 @@ def _tables(kernels: tuple[int, ...], length: int, device: torch.device) -> torc
     return torch.from_numpy(tables.astype(np.float32)).to(device)
 
 
-def target_lines(
-    joints: torch.Tensor, kernels: tuple[int, ...], size: tuple[int, int]
+def blur_tables(
+    kernels: Sequence[Sequence[int]], size: tuple[int, int], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two lines whose outer product is a target: down (N, L, K, H/4), of peak 255, across (N, L, K, W/4).
+    """What ``target_lines`` looks lines up in, on the device: (S, L, H/4, H/4) and (S, L, W/4, W/4) float32.
 
-    float32 on the joints' device, one pair for each of L kernel sizes. ``joints`` (N, K, 3) holds x, y in
-    pixels of the input of ``size`` (H, W), and v. The target of a labelled joint (v > 0) is a one at heat map
-    pixel (floor(x/4), floor(y/4)), blurred by OpenCV's ``GaussianBlur`` of that kernel with sigma 0 and
-    scaled so that the peak is 255 (released code): the blur is separable. A joint without a label, or outside
-    the input, has zeros down. ValueError for a kernel that is even or not positive.
+    For an input of ``size`` (H, W); ``kernels`` are S rows of L kernel sizes. ValueError for a kernel that is
+    even or not positive.
     """
-    if any(kernel < 1 or kernel % 2 == 0 for kernel in kernels):
-        raise ValueError(f"kernel sizes are odd and positive, not {kernels}")
+    flat = tuple(kernel for row in kernels for kernel in row)
+    if any(kernel < 1 or kernel % 2 == 0 for kernel in flat):
+        raise ValueError(f"kernel sizes are odd and positive, not {flat}")
+    shape = (len(kernels), len(kernels[0]))
     height, width = size[0] // STRIDE, size[1] // STRIDE
+    return _tables(flat, height, device).unflatten(0, shape), _tables(flat, width, device).unflatten(0, shape)
+
+
+def target_lines(
+    joints: torch.Tensor, tables: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lines whose outer product is a target: (N, S, L, K, H/4) down, of peak 255, (N, S, L, K, W/4) across.
+
+    float32 on the joints' device, a pair for each kernel of ``tables`` (see ``blur_tables``). ``joints``
+    (N, K, 3) holds x, y in pixels of the input, and v. The target of a labelled joint (v > 0) is a one at
+    heat map pixel (floor(x/4), floor(y/4)), blurred by OpenCV's ``GaussianBlur`` of that kernel with sigma 0
+    and scaled so that the peak is 255 (released code): the blur is separable. A joint without a label, or
+    outside the input, has zeros down.
+    """
+    height, width = (table.shape[-1] for table in tables)
     x = torch.floor(joints[..., 0] / STRIDE)
     y = torch.floor(joints[..., 1] / STRIDE)
     there = (joints[..., 2] > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    columns = x.where(there, 0).long()
-    rows = y.where(there, 0).long()
-    across = _tables(kernels, width, joints.device)[:, columns]  # (L, N, K, W/4)
-    down = _tables(kernels, height, joints.device)[:, rows] * (PEAK * there)[..., None]  # (L, N, K, H/4)
-    return down.transpose(0, 1), across.transpose(0, 1)
+    columns = x.masked_fill(~there, 0).long()
+    rows = y.masked_fill(~there, 0).long()
+    down = tables[0][:, :, rows] * (PEAK * there)[..., None]  # (S, L, N, K, H/4)
+    across = tables[1][:, :, columns]  # (S, L, N, K, W/4)
+    return down.movedim(2, 0), across.movedim(2, 0)
 
 
 def make_targets(joints: torch.Tensor, kernels: tuple[int, ...], size: tuple[int, int]) -> torch.Tensor:
-    """Target heat maps (N, L, K, H/4, W/4) float32: the outer products of ``target_lines``, which see."""
-    down, across = target_lines(joints, kernels, size)
-    return down[..., :, None] * across[..., None, :]
+    """Target heat maps (N, L, K, H/4, W/4) float32 of L kernels: the outer products of ``target_lines``."""
+    down, across = target_lines(joints, blur_tables([kernels], size, joints.device))
+    return (down[..., :, None] * across[..., None, :])[:, 0]

@@ -21,7 +21,7 @@ from mspn.files import write_json
 from mspn.training.checkpoints import load_checkpoint, lock_folder, save_checkpoint
 from mspn.training.hardware import Options, Processes, micro_batches
 from mspn.training.journal import Clock, Journal, Progress, Stopwatch
-from mspn.training.objective import Objective, accumulate_gradients
+from mspn.training.objective import Learner, Objective, accumulate_gradients
 from mspn.training.optimiser import load_optimiser, make_optimiser, take_step, update_average
 from mspn.training.schedule import learning_rate
 
@@ -87,7 +87,7 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
 
     Goes on from the newest checkpoint where there is one. Returns the final weights, averaged if the recipe
     says so; None when told to stop, the state being saved. Raises UserError at a loss that is not finite,
-    with the last checkpoint as it was.
+    noticed a step late, with the last checkpoint as it was.
     """
     recipe, objective, world = training.recipe, training.objective, machine.processes.world
     micro_batch, micro = micro_batches(recipe.batch, recipe.norm_batch, world)
@@ -102,43 +102,56 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
     progress = Progress(start, training.end, recipe.batch)
     facts = {"micro_batch": micro_batch, "accumulation": micro, "world": world, **machine.facts}
     journal = Journal(training.folder, start, facts) if lock else None  # the first process writes for all
-    model = network.train()
+    learner: nn.Module = Learner(network, objective, machine.device, machine.options).train()
     if world > 1:
-        model = DistributedDataParallel(network, broadcast_buffers=False)
+        learner = DistributedDataParallel(learner, broadcast_buffers=False)
 
+    def tell(sent: Sent) -> bool:
+        """Read and write down a step; whether any process was told to stop. The same for all processes."""
+        means, finite, asked = sent.read()
+        if not finite:
+            if journal:
+                journal.sync(sent.step, "loss not finite", clock.facts(machine.device, world))
+            raise not_finite(sent, training, world)
+        if journal and not sent.told:
+            journal.step(sent.step, sent.lr, means, *sent.speed)
+            progress.show(sent.step + 1, sum(map(sum, means)), watch.seconds)
+            sent.told = True
+        return asked
+
+    before: Sent | None = None  # read a step late, so that the device never waits for us
     while done < training.end:
         clock.begin_step()
         lr = learning_rate(recipe, done)
-        chunk = list(islice(batches, micro))
-        losses = accumulate_gradients(
-            model,
-            chunk,
-            objective,
+        losses, rows = accumulate_gradients(
+            learner,
+            islice(batches, micro),
             global_batch=recipe.batch,
             micro=micro,
             device=machine.device,
-            layout=machine.options.layout,
             world=world,
-        )  # (n, S, L)
-        means, stopping = agree(losses, recipe.batch, stop, world)  # (S, L); waits for the device
-        if not torch.isfinite(means).all():
-            if journal:
-                journal.sync(done, "loss not finite", clock.facts(machine.device, world))
-            raise not_finite(done, losses, chunk, training, world)
+        )  # (n, S, L), (n,)
+        sent = send(done, lr, losses, rows, recipe.batch, stop, world)
         take_step(optimiser, lr)
         if average is not None and recipe.ema:
             update_average(average, network, recipe.ema)
         done += 1
 
-        if journal:
-            journal.step(done - 1, lr, means.tolist(), *clock.step_speed(recipe.batch))
-            progress.show(done, float(means.sum()), watch.seconds)
-            if done == training.end or stopping or clock.save_due(done):
-                with clock.saving():
-                    journal.sync(done, "running", clock.facts(machine.device, world))
-                    save_checkpoint(training.folder, state_of(network, optimiser, average, training, done))
+        stopping = before is not None and tell(before)
+        stopping = stopping or (world == 1 and stop.signal is not None)
+        sent.speed = clock.step_speed(recipe.batch)
+        last = done == training.end or stopping
+        if last:
+            tell(sent)
+        # What is saved is sound: where the loss is not finite, all processes stop together, a step later.
+        if journal and (last or clock.save_due(done)) and sent.read()[1]:
+            with clock.saving():
+                tell(sent)
+                journal.sync(done, "running", clock.facts(machine.device, world))
+                save_checkpoint(training.folder, state_of(network, optimiser, average, training, done))
         if stopping:
             break
+        before = sent
 
     finished = done == training.end
     if lock and journal:
@@ -150,14 +163,46 @@ def train(network: nn.Module, training: Training, machine: Machine, stop: Stop) 
     return network.state_dict() if average is None else average
 
 
-def agree(losses: Tensor, batch: int, stop: Stop, world: int) -> tuple[Tensor, bool]:
-    """The mean losses (S, L) over the global batch, on the host, and whether any process was told to stop."""
-    sums, asked = losses.sum(0), stop.signal is not None
+@dataclass
+class Sent:
+    """A step's figures on their way to the host."""
+
+    step: int
+    lr: float
+    losses: Tensor  # (n, S, L) of this process's samples, on the device
+    rows: Tensor  # (n,) of these samples
+    figures: Tensor  # on the host: mean losses, whether all are finite, how many processes were told to stop
+    arrived: torch.cuda.Event | None  # None on the CPU, where they are there at once
+    speed: tuple[float, float] = (0.0, 0.0)  # images per second and share of waiting, of the turn of the loop
+    told: bool = False
+
+    def read(self) -> tuple[list[list[float]], bool, bool]:
+        """The mean losses (S, L) over the global batch, whether they are finite, whether to stop.
+
+        Waits for the device to have done the step.
+        """
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        *means, finite, asked = self.figures.tolist()
+        scales = self.losses.shape[2]
+        rows = [means[start : start + scales] for start in range(0, len(means), scales)]
+        return rows, finite > 0, asked > 0
+
+
+def send(step: int, lr: float, losses: Tensor, rows: Tensor, batch: int, stop: Stop, world: int) -> Sent:
+    """Start a step's figures on their way, of all processes together, without waiting for the device."""
+    asked = torch.full((1,), float(stop.signal is not None), dtype=losses.dtype, device=losses.device)
+    sums = torch.cat([losses.sum(0).flatten(), asked])
     if world > 1:
-        packed = torch.cat([sums.flatten(), sums.new_tensor([float(asked)])])
-        dist.all_reduce(packed)
-        sums, asked = packed[:-1].reshape(sums.shape), bool(packed[-1] > 0)
-    return (sums / batch).cpu(), asked
+        dist.all_reduce(sums)
+    means = sums[:-1] / batch
+    figures = torch.cat([means, torch.isfinite(means).all()[None], sums[-1:]])
+    host = figures.to("cpu", non_blocking=True)  # into page-locked memory, which torch takes for this
+    arrived = None
+    if losses.is_cuda:
+        arrived = torch.cuda.Event()
+        arrived.record()
+    return Sent(step, lr, losses, rows, host, arrived)
 
 
 def state_of(
@@ -202,10 +247,10 @@ def resume(
     return step
 
 
-def not_finite(step: int, losses: Tensor, chunk: list[Batch], training: Training, world: int) -> UserError:
+def not_finite(sent: Sent, training: Training, world: int) -> UserError:
     """The error that names step, stages, scales and samples; all of them are in ``failure.json``."""
-    rows = torch.cat([batch.index for batch in chunk]).tolist()
-    names = [training.sample(row) for row in rows]
+    step, losses = sent.step, sent.losses
+    names = [training.sample(row) for row in sent.rows.tolist()]
     _, stages, scales = losses.shape
     found = [
         (names[n], f"stage {s + 1} of {stages}, scale 1/{4 * 2 ** (scales - 1 - level)}")

@@ -1,10 +1,10 @@
 """Training speed: each option on and off, at full size, all in one run.
 
 Every variant trains the same network for a few steps in a process of its own, so that its peak memory is its
-own: fp32 and bf16, each with and without channels-last, with gradient checkpointing, on a GPU also compiled
-and with CUDA graphs. "former" is the literal step (``mspn.training.literal``), in the allocator's default
-state. With ``--rounds`` the variants take turns, and a ratio is the median of the rounds'. With one CPU
-thread a step's time is the processor's, so that other processes count less.
+own: fp32 and bf16, each with and without channels-last, with gradient checkpointing, on a GPU also tf32,
+compiled, and with CUDA graphs. "former" is the literal step (``mspn.training.literal``), in the allocator's
+default state. With ``--rounds`` the variants take turns, and a ratio is the median of the rounds'. With one
+CPU thread a step's time is the processor's, so that other processes count less.
 
 Images are random pictures of COCO's size, read through a crop store as training does.
 
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -30,11 +31,10 @@ from mspn.experiment.config import parse_size
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from mspn.data.persons import Persons
     from mspn.training.hardware import Options
-    from mspn.training.objective import Objective
+    from mspn.training.objective import Learner
 
 HELP = "training: images/s, data wait, memory and share of the matrix rate, each option on and off"
 
@@ -42,6 +42,7 @@ HELP = "training: images/s, data wait, memory and share of the matrix rate, each
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "fp32": ("fp32", {"channels_last": False}),
     "fp32, channels-last": ("fp32", {}),
+    "tf32, channels-last": ("tf32", {}),
     "bf16": ("bf16", {"channels_last": False}),
     "bf16, channels-last": ("bf16", {}),
     "bf16, channels-last, former": ("bf16", {}),
@@ -58,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--network", default="mspn-2", help="(default: mspn-2)")
     add("--input", default="256x192", type=_size, help="height x width (default: 256x192)")
     add("--width", type=float, default=1.0, help="multiplier of the channels (default: 1)")
-    add("--batch", type=int, help="samples per step (default: 8 on the CPU, 128 on a GPU)")
+    add("--batch", type=int, help="samples per step (default: 8 on the CPU, 32 on a GPU, as many as batch "
+        "norm sees at the paper scale)")  # fmt: skip
     add("--steps", type=int, help="timed steps per variant (default: 3 on the CPU, 30 on a GPU)")
     add("--rounds", type=int, default=1, help="times that the variants take turns (default: 1)")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: auto)")
@@ -120,7 +122,8 @@ def _variants(args: argparse.Namespace) -> list[str]:
     cuda = pick_device(args.device).type == "cuda"
     if cuda:
         return list(VARIANTS)
-    return [name for name in VARIANTS if "CUDA" not in name and (args.compile or "compiled" not in name)]
+    left_out = ["CUDA", "tf32", *([] if args.compile else ["compiled"])]
+    return [name for name in VARIANTS if not any(word in name for word in left_out)]
 
 
 def _in_own_process(args: argparse.Namespace, name: str) -> dict[str, Any]:
@@ -146,26 +149,26 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
     from mspn.networks.build import build_network
     from mspn.training.hardware import Options, describe_device, peak_memory, pick_device, prepare, set_up
     from mspn.training.literal import LiteralObjective, literal_blocks
-    from mspn.training.objective import Objective
+    from mspn.training.objective import Learner, Objective
 
     precision, chosen = VARIANTS[name]
     device = pick_device(args.device)
     cpu = device.type == "cpu"
     options = Options(threads=args.threads or os.cpu_count() or 1, **chosen)
-    batch, steps = args.batch or (8 if cpu else 128), args.steps or (3 if cpu else 30)
+    batch, steps = args.batch or (8 if cpu else 32), args.steps or (3 if cpu else 30)
     former = name.endswith("former")
     if former:
         torch.set_num_threads(options.threads)
     else:
-        set_up(device, options)
+        set_up(device, options, precision)
     torch.manual_seed(0)
     network = build_network(args.network, width=args.width)
     stages: Any = network.stages
     kind = LiteralObjective if former else Objective
     objective = kind(args.input, len(stages), *SUPERVISIONS["ctf"][1:], precision)
-    network = prepare(network, device, options).train()
+    learner = Learner(prepare(network, device, options), objective, device, options).train()
     with literal_blocks() if former else nullcontext():
-        times, waits = time_steps(network, objective, device, options, batch, steps, args.workers)
+        times, waits = time_steps(learner, device, options, batch, steps, args.workers)
     peak = peak_memory(device)  # before anything else takes memory
     speed, rate, gflop = batch / median(times), matrix_gflops(device, precision), step_gflop(args)
     return {
@@ -188,8 +191,7 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
 
 
 def time_steps(
-    network: "nn.Module",
-    objective: "Objective",
+    learner: "Learner",
     device: "torch.device",
     options: "Options",
     batch: int,
@@ -204,9 +206,11 @@ def time_steps(
     from mspn.training.journal import Stopwatch
     from mspn.training.objective import accumulate_gradients
     from mspn.training.optimiser import make_optimiser, take_step
+    from mspn.training.train import Sent, Stop, send
 
-    optimiser, watch, times, waits = make_optimiser(network, 1e-5), Stopwatch(), [], []
-    size = objective.input_size
+    optimiser, watch, times, waits = make_optimiser(learner, 1e-5), Stopwatch(), [], []
+    size = learner.objective.input_size
+    before: Sent | None = None
     one_thread = device.type == "cpu" and options.threads == 1 and not workers
     clock = time.process_time if one_thread else time.perf_counter
     with tempfile.TemporaryDirectory() as folder:
@@ -222,20 +226,19 @@ def time_steps(
                 batch=batch,
                 workers=workers,
                 store=store,
+                pin=device.type == "cuda",
             )
         )
-        for _ in range(2 + steps):
+        for step in range(2 + steps):
             begin, waited = clock(), watch.seconds
-            accumulate_gradients(
-                network,
-                [next(batches)],
-                objective,
-                global_batch=batch,
-                micro=1,
-                device=device,
-                layout=options.layout,
-            ).sum().item()  # waits for the device, as the loop does
+            losses, rows = accumulate_gradients(
+                learner, islice(batches, 1), global_batch=batch, micro=1, device=device
+            )
+            sent = send(step, 1e-4, losses, rows, batch, Stop(), world=1)
             take_step(optimiser, 1e-4)
+            if before is not None:
+                before.read()  # waits for the device a step late, as the loop does
+            before = sent
             times.append(clock() - begin)
             waits.append(watch.seconds - waited)
     return times[2:], waits[2:]
