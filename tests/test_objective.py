@@ -27,6 +27,8 @@ torch.set_num_threads(1)
 
 def test_papers_schedule():
     assert [learning_rate(PAPER, step) for step in (0, 45_000, 90_000)] == [5e-4, 2.5e-4, 0]
+    with pytest.raises(ValueError, match="step 90001 of a schedule of 90000"):
+        learning_rate(PAPER, 90_001)
     assert learning_rate(PAPER, 89_999) == pytest.approx(5e-4 / 90_000)
 
 

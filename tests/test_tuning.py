@@ -15,6 +15,7 @@ from mspn.experiment.networks import network_spec
 from mspn.experiment.tuning import round_evaluations, round_file, search_table, searched
 from mspn.networks.build import construct
 from mspn.networks.macs import count_by_formula
+from mspn.training.schedule import learning_rate
 from tests import report_tree
 
 SEARCH = """
@@ -98,6 +99,17 @@ def test_the_bench_searches_on_data_and_seeds_that_nothing_else_uses():
     assert all(changes == tried[0] for changes in tried)  # the same effort for each
     recipes = [bench.recipe(run) for run in bench.trained if not run.row]
     assert len({(recipe.batch, recipe.iterations) for recipe in recipes}) == 1  # equal budgets
+
+
+@pytest.mark.parametrize("scale", ["bench", "bench-search"])
+def test_no_trunk_reaches_the_cool_down_of_the_run_that_trains_it(scale):
+    """Two rounds of a search once had a trunk go on by the shorter round's schedule, at rates below 0."""
+    experiment = load_experiment(scale)
+    for run, _, steps in experiment.trunks().values():
+        recipe = experiment.recipe(run)
+        assert steps[-1] == recipe.cooldown_start
+        rates = [learning_rate(recipe, step) for step in range(recipe.warmup_iterations, steps[-1])]
+        assert set(rates) == {recipe.lr}
 
 
 @pytest.mark.slow

@@ -179,14 +179,18 @@ class Experiment:
         return self.results / "trunks" / self.trunk_id(run, seed) / str(step)
 
     def trunks(self) -> dict[str, tuple[Run, int, list[int]]]:
-        """Every trunk by its id: a run that branches off, the seed, and all steps at which one does."""
+        """Every trunk by its id: the longest run that branches off, the seed, all steps at which one does.
+
+        The longest, as a trunk must not reach the cool-down of the run that it is trained by.
+        """
         found: dict[str, tuple[Run, int, list[int]]] = {}
         for run, seed in self.trainings().values():
-            recipe = self.recipe(run)
-            if recipe.cooldown is not None:
-                _, _, steps = found.setdefault(self.trunk_id(run, seed), (run, seed, []))
-                steps.append(recipe.cooldown_start)
-        return {key: (run, seed, sorted(set(steps))) for key, (run, seed, steps) in found.items()}
+            if self.recipe(run).cooldown is not None:
+                longest, _, steps = found.get(self.trunk_id(run, seed), (run, seed, []))
+                steps = sorted({*steps, self.recipe(run).cooldown_start})
+                longest = max(longest, run, key=lambda run: self.recipe(run).iterations)
+                found[self.trunk_id(run, seed)] = (longest, seed, steps)
+        return found
 
     def evaluation_identity(self, run: Run, seed: int, detector: str) -> dict[str, Any]:
         """What decides an evaluation's figures."""
