@@ -161,13 +161,13 @@ def test_a_raised_revision_repeats_what_it_concerns(edit):
     assert trained(started) == {"hourglass-1"}
     assert {Path(output).parts[3] for output in started["evaluate"]} == {"hourglass-1"}
     # The network's cost is counted and timed again with it.
-    assert set(started) == {"train", "evaluate", "flops", "latency", "report"}
+    assert set(started) == {"train", "evaluate", "flops", "trained_flops", "latency", "report"}
 
 
 def test_a_raised_revision_of_the_training_makes_no_data(edit):
     started = edit("mspn/experiment/identity.py", '"training": 1', '"training": 2')
     assert len(started["train"]) == len({*started["train"]}) == 6
-    assert set(started) == {"train", "evaluate", "report"}
+    assert set(started) == {"train", "evaluate", "ceiling", "report"}
 
 
 def test_another_validation_split_trains_nothing(edit):

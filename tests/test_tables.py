@@ -4,6 +4,7 @@ something.
 
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -243,6 +244,13 @@ def test_a_result_of_another_configuration_is_marked(monkeypatch, tmp_path):
     path.write_text(path.read_text().replace('"training_id": "mspn-2-s0-', '"training_id": "mspn-2-s0-00'))
     stale = {key: e.stale for key, e in collect(experiment).evaluations.items()}
     assert "another configuration" in stale["mspn-2", "gt", 0] and not stale["mspn-2", "det-49.4", 0]
+    weights = experiment.training_folder(experiment.grid["mspn-2"], 0) / "weights.safetensors"
+    for digest, words in (("ab" * 32, ""), ("cd" * 32, "other weights")):
+        header = {"__metadata__": {"mspn": json.dumps({"tensor_hash": digest})}}
+        text = json.dumps(header).encode()
+        weights.write_bytes(len(text).to_bytes(8, "little") + text)
+        found = collect(experiment).evaluations["mspn-2", "det-49.4", 0].stale
+        assert words in found and bool(words) == bool(found)
 
 
 @pytest.mark.parametrize("content", ["{}", "not json", '{"address": {}, "rows": [{"protocol": "paper"}]}'])

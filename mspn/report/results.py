@@ -268,9 +268,27 @@ def read_metrics(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 def _stale(experiment: Experiment, run: Run, seed: int, address: dict[str, Any]) -> str:
     there = address.get("training_id")
     members = [experiment.grid[name] for name in run.members] or [run]
-    if there == "+".join(experiment.training_id(member, seed) for member in members):
-        return ""
-    return f"measured on {there}, made by another configuration or other code than the present one"
+    if there != "+".join(experiment.training_id(member, seed) for member in members):
+        return f"measured on {there}, made by another configuration or other code than the present one"
+    measured = str(address.get("tensor_hash")).split("+")
+    for member, there in zip(members, measured, strict=False):
+        path = experiment.training_folder(member, seed) / "weights.safetensors"
+        if _hash_of_weights(path) not in (None, there):
+            return f"measured on other weights than those of {path}, trained since; snakemake -R evaluate"
+    return ""
+
+
+def _hash_of_weights(path: Path) -> str | None:
+    """The hash of its tensors that a weight file tells; None where there is none, as in a bundle."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            text = json.loads(file.read(min(size, 10_000_000)))["__metadata__"]["mspn"]
+        return str(json.loads(text)["tensor_hash"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: not a weight file of this program ({error}); train again") from None
 
 
 def _read_training(folder: Path) -> Training:
