@@ -202,6 +202,7 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
     import torch
 
     from mspn.data.batches import training_batches
+    from mspn.networks.build import count_stages
     from mspn.networks.imagenet import pretrain
     from mspn.training.hardware import joined, micro_batches, prepare, set_up
     from mspn.training.memory import probe
@@ -219,16 +220,20 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
             "that are still to be added up; use more processes, or --compile on"
         )
     set_up(machine.device, machine.options)
+    joints, (scales, earlier, last) = len(skeleton(run.joint_set).joints), SUPERVISIONS[run.supervision]
+    stages = count_stages(
+        run.network, joints=joints, scales=scales, width=experiment.scale.width,
+        input_size=experiment.input_size(run),
+    )  # fmt: skip
     network = starting_network(run, experiment.scale.width, seed, recipe.head_scale)
     origin = pretrain(network, experiment, run)
-    _, earlier, last = SUPERVISIONS[run.supervision]
-    objective = Objective(experiment.input_size(run), len(network.stages), earlier, last, recipe.precision)  # type: ignore[arg-type]
+    objective = Objective(experiment.input_size(run), stages, earlier, last, recipe.precision)
     if args.probe_memory:
         said = probe(
             network,
             objective,
             recipe,
-            joints=len(skeleton(run.joint_set).joints),
+            joints=joints,
             device=machine.device,
             options=machine.options,
             micro_batch=size,

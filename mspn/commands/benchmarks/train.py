@@ -143,7 +143,7 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
     import torch
 
     from mspn.experiment.grid import SUPERVISIONS
-    from mspn.networks.build import build_network
+    from mspn.networks.build import build_network, count_stages
     from mspn.training.hardware import Options, describe_device, peak_memory, pick_device, prepare, set_up
     from mspn.training.literal import LiteralObjective, literal_blocks
     from mspn.training.objective import Objective
@@ -160,9 +160,10 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
         set_up(device, options)
     torch.manual_seed(0)
     network = build_network(args.network, width=args.width)
-    stages: Any = network.stages
+    size = {"joints": 17, "scales": 4, "width": args.width}
+    stages = count_stages(args.network, **size, input_size=args.input)
     kind = LiteralObjective if former else Objective
-    objective = kind(args.input, len(stages), *SUPERVISIONS["ctf"][1:], precision)
+    objective = kind(args.input, stages, *SUPERVISIONS["ctf"][1:], precision)
     network = prepare(network, device, options).train()
     with literal_blocks() if former else nullcontext():
         times, waits = time_steps(network, objective, device, options, batch, steps, args.workers)
