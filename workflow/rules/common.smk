@@ -89,9 +89,12 @@ def network_sizes():
 
 
 def machine_cores():
-    """All cores of this machine; 1 where they are not limited, as a cluster places the jobs."""
+    """All cores of this machine; 1 where they are not limited, as a cluster places the jobs.
+
+    Nor does a job on a cluster take all that it sees of its node: it was submitted with 1.
+    """
     try:
-        return workflow.cores
+        return 1 if workflow.remote_exec else workflow.cores
     except WorkflowError:
         return 1
 
