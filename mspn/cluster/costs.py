@@ -11,12 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import SUPERVISIONS, Run
-from mspn.experiment.networks import network_spec
+from mspn.experiment.grid import Run
 from mspn.files import read_json
 
 # Peak rates in TFLOP/s, from NVIDIA's data sheets of V100 SXM2, A100 SXM, H100 SXM and H200 SXM: dense matrix
@@ -80,10 +78,8 @@ def read_throughput(
     for path in sorted(folder.glob("train*.json")) if folder.is_dir() else ():
         try:
             value = read_json(path, "benchmark's result")
-            rows = (
-                value["bench"] if isinstance(value, dict) else value
-            )  # of make test-gpu, or of the benchmark
-            for row in rows:
+            # Of make test-gpu, or of the benchmark itself.
+            for row in value["bench"] if isinstance(value, dict) else value:
                 if "failed" in row:
                     continue
                 key = bench_key(row["network"], row["input_size"], row.get("width", 1.0), row["precision"])
@@ -113,22 +109,17 @@ def network_sizes(experiment: Experiment) -> dict[str, Size]:
     """Each trained run's size at this scale's input and width; builds the networks without weights."""
     import torch
 
-    from mspn.networks.build import construct
+    from mspn.networks.build import construct, definition
     from mspn.networks.macs import count_by_torch
 
     sizes: dict[str, Size] = {}
     seen: dict[str, Size] = {}
     for run in experiment.trained:
-        constructor, keywords = network_spec(run.network)
-        decided = {
-            "joints": len(skeleton(run.joint_set).joints),
-            "scales": SUPERVISIONS[run.supervision][0],
-            "width": experiment.scale.width,
-        }
-        key = repr((constructor, keywords, decided, experiment.input_size(run)))
+        constructor, keywords = definition(run, experiment.scale.width)
+        key = repr((constructor, keywords, experiment.input_size(run)))
         if key not in seen:
             with torch.device("meta"):
-                network = construct(constructor, {**keywords, **decided}).eval()
+                network = construct(constructor, keywords).eval()
                 images = torch.zeros(1, 3, *experiment.input_size(run))
             parameters = sum(p.numel() for p in network.parameters())
             seen[key] = Size(count_by_torch(network, images, all_stages=True), parameters)

@@ -11,8 +11,7 @@ from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
-from mspn.experiment.networks import network_spec
-from mspn.networks.build import construct
+from mspn.networks.build import construct, definition
 from mspn.training.hardware import Options, check_options, micro_batches
 from mspn.training.memory import STORE_SHARE, USABLE
 from mspn.training.objective import Objective
@@ -108,10 +107,7 @@ def training_bytes(experiment: Experiment, run: Run, samples: int) -> tuple[int,
 
 def _without_numbers(experiment: Experiment, run: Run) -> tuple[Any, Objective]:
     """The run's network on torch's ``meta`` device, and its objective."""
-    scales, earlier, last = SUPERVISIONS[run.supervision]
-    constructor, keywords = network_spec(run.network)
-    joints = len(skeleton(run.joint_set).joints)
-    decided = {"joints": joints, "scales": scales, "width": experiment.scale.width}
+    _, earlier, last = SUPERVISIONS[run.supervision]
     with META:
-        network: Any = construct(constructor, {**keywords, **decided}).train()
+        network: Any = construct(*definition(run, experiment.scale.width)).train()
     return network, Objective(experiment.input_size(run), len(network.stages), earlier, last)

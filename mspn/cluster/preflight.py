@@ -1,17 +1,14 @@
 """Checks of an experiment's inputs before any training: data sets, detections, pretrained weights, truth."""
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from mspn.cluster.findings import Check
-from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.experiment.config import Data, DetectionFile, SynthData, joint_set_of
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import SUPERVISIONS
-from mspn.experiment.networks import network_spec
 from mspn.files import sha256
-from mspn.networks.build import construct
+from mspn.networks.build import construct, definition
 
 Split = Literal["train", "val"]
 BOX_AP_TOLERANCE = 0.1  # percent: a detection file is measured, not simulated
@@ -179,10 +176,4 @@ def _start(experiment: Experiment, name: str) -> str:
     from mspn.networks.imagenet import pretrain
 
     run = next(run for run in experiment.trained if run.network == name)
-    constructor, keywords = network_spec(name)
-    decided: dict[str, Any] = {
-        "joints": len(skeleton(run.joint_set).joints),
-        "scales": SUPERVISIONS[run.supervision][0],
-        "width": experiment.scale.width,
-    }
-    return pretrain(construct(constructor, {**keywords, **decided}), experiment, run)
+    return pretrain(construct(*definition(run, experiment.scale.width)), experiment, run)

@@ -6,7 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from mspn.data.skeletons import skeleton
 from mspn.errors import UserError, shown
+from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.experiment.networks import NETWORKS, network_spec
 
 
@@ -25,6 +27,13 @@ def constructor(path: str) -> Callable[..., nn.Module]:
 def construct(path: str, keywords: dict[str, Any]) -> nn.Module:
     """Call the constructor at ``package.module:function`` with keywords."""
     return constructor(path)(**keywords)
+
+
+def definition(run: Run, width: float) -> tuple[str, dict[str, Any]]:
+    """The constructor of a run's network and all its keywords, at a width: what `construct` takes."""
+    path, keywords = network_spec(run.network)
+    joints, scales = len(skeleton(run.joint_set).joints), SUPERVISIONS[run.supervision][0]
+    return path, {**keywords, "joints": joints, "scales": scales, "width": width}
 
 
 def build_network(name: str, *, joints: int = 17, scales: int = 4, width: float = 1.0) -> nn.Module:

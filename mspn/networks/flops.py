@@ -16,7 +16,7 @@ from mspn.data.skeletons import skeleton
 from mspn.experiment.config import parse_size
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
-from mspn.experiment.networks import network_spec
+from mspn.networks.build import definition
 from mspn.networks.macs import Cost, count, measure
 
 G = 2**30
@@ -188,11 +188,10 @@ def _costs(
     counted: dict[str, Cost] = {}
     for run in grid.values():
         if run.network:
-            constructor, keywords = network_spec(run.network)
-            decided = {"joints": joints_of(run), "scales": SUPERVISIONS[run.supervision][0], "width": width}
-            key = repr((constructor, keywords, decided, size(run)))
+            constructor, keywords = definition(run, width)
+            key = repr((constructor, keywords, size(run)))
             if key not in counted:
-                counted[key] = method(constructor, {**keywords, **decided}, size(run))
+                counted[key] = method(constructor, keywords, size(run))
             costs[run.run] = counted[key]
     for run in grid.values():
         if not run.network:

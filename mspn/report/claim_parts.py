@@ -15,9 +15,7 @@ from mspn.report.rules import Kind
 
 SIMILAR_FLOPS = 0.10  # "similar" FLOPs: within this share of the larger network's
 
-TRAINED = (
-    "GFLOPs as trained"  # of the network that was trained, at its input; FLOPS are the full-size network's
-)
+TRAINED = "GFLOPs as trained"  # of the trained network, at its input; FLOPS are the full-size network's
 COSTS = (FLOPS, TRAINED)
 
 Need = tuple[str, str]  # a run and a detector, or a run and one of the COSTS

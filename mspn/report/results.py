@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError, safe_open
 from scipy.special import stdtrit
 
 from mspn.errors import UserError
@@ -274,7 +275,7 @@ def _stale(experiment: Experiment, run: Run, seed: int, address: dict[str, Any])
     for member, there in zip(members, measured, strict=False):
         path = experiment.training_folder(member, seed) / "weights.safetensors"
         if _hash_of_weights(path) not in (None, there):
-            return f"measured on other weights than those of {path}, trained since; snakemake -R evaluate"
+            return f"measured on other weights than those of {path}, which were trained again since"
     return ""
 
 
@@ -283,11 +284,10 @@ def _hash_of_weights(path: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            text = json.loads(file.read(min(size, 10_000_000)))["__metadata__"]["mspn"]
-        return str(json.loads(text)["tensor_hash"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads(file.metadata()["mspn"])
+        return str(header["tensor_hash"])
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a weight file of this program ({error}); train again") from None
 
 

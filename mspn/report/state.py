@@ -20,7 +20,8 @@ def warnings(results: Results) -> list[str]:
         words.append("Each run was trained at one budget: whether it has converged was not measured.")
     if stale:
         words.append(
-            f"Measured with another configuration or other code than the present one: {some(stale)}."
+            "Measured with another configuration or other code than the present one, or on weights that were "
+            f"trained again since (snakemake -R evaluate measures anew): {some(stale)}."
         )
     if results.foreign:
         words.append(f"Results of no run of this scale, left out of everything: {some(results.foreign)}.")

@@ -58,20 +58,11 @@ def literal_losses(
 class LiteralObjective(Objective):
     """The objective by ``literal_losses``."""
 
-    def __call__(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        joints: Tensor,
-        tables: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
-        """(N, S, L) losses of images (N, 3, H, W), normalised, with joints (N, K, 3)."""
+    def losses(self, heat_maps: Tensor, joints: Tensor, tables: tuple[Tensor, Tensor] | None) -> Tensor:
+        """(N, S, L) losses of heat maps (N, S, L, K, H/4, W/4); ``tables`` are the other method's."""
         kernels, table = kernel_table(self.stages, self.kernels_earlier, self.kernels_last)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            heat_maps = network(images, all_stages=True)
-        return literal_losses(
-            heat_maps, make_targets(joints, kernels, self.input_size), joints[..., 2], table
-        )
+        targets = make_targets(joints, kernels, self.input_size)
+        return literal_losses(heat_maps, targets, joints[..., 2], table)
 
 
 def _interpolate(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mspn.data.batches import Batch, channel_statistics, normalise
-from mspn.data.skeletons import skeleton
-from mspn.experiment.grid import SUPERVISIONS, Run
-from mspn.networks.build import build_network
+from mspn.experiment.grid import Run
+from mspn.networks.build import construct, definition
 from mspn.networks.mspn import Head
 from mspn.training.hardware import Options, autocast, frozen_statistics
 from mspn.training.losses import stage_losses
@@ -24,8 +23,7 @@ def starting_network(run: Run, width: float, seed: int, head_scale: float = 1.0)
     Heads that end in batch norm, MSPN's, start with its scale at ``head_scale``.
     """
     torch.manual_seed(seed)
-    joints, scales = len(skeleton(run.joint_set).joints), SUPERVISIONS[run.supervision][0]
-    network = build_network(run.network, joints=joints, scales=scales, width=width)
+    network = construct(*definition(run, width))
     for module in network.modules():
         if isinstance(module, Head):
             nn.init.constant_(module[-1].norm.weight, head_scale)  # type: ignore[union-attr, arg-type]
@@ -63,8 +61,12 @@ class Objective:
         ``tables`` are those of ``self.tables``, where they are at hand.
         """
         with autocast(images.device, self.precision):
-            heat_maps = network(images, all_stages=True)  # (N, S, L, K, H/4, W/4)
-        lines = target_lines(joints, self.tables(images.device) if tables is None else tables)
+            heat_maps = network(images, all_stages=True)
+        return self.losses(heat_maps, joints, tables)
+
+    def losses(self, heat_maps: Tensor, joints: Tensor, tables: tuple[Tensor, Tensor] | None) -> Tensor:
+        """(N, S, L) losses of heat maps (N, S, L, K, H/4, W/4)."""
+        lines = target_lines(joints, self.tables(joints.device) if tables is None else tables)
         return stage_losses(heat_maps, lines, joints[..., 2])
 
 
@@ -133,6 +135,5 @@ def accumulate_gradients(
             (loss.sum() * (world / global_batch)).backward()
         losses.append(loss.detach())
         rows.append(batch.index)
-    return torch.cat(losses), torch.cat(
-        rows
-    )  # copies: what a CUDA graph returned is overwritten by its next run
+    # Copies: what a CUDA graph returned is overwritten by its next run.
+    return torch.cat(losses), torch.cat(rows)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
-from mspn.experiment.grid import SUPERVISIONS, Run
+from mspn.experiment.grid import Run
 from mspn.experiment.joint_sets import load_joint_set
-from mspn.experiment.networks import network_spec
 from mspn.files import atomic, read_json, write_json
+from mspn.networks.build import definition
 from mspn.networks.weights import load_weights, save_weights, tensor_hash
 from mspn.training.checkpoints import checkpoint_path, checkpoint_steps
 from mspn.training.hardware import Processes
@@ -66,16 +66,11 @@ def write_results(
         folder / "config.json", {**address, **described, "scale": experiment.scale.model_dump(mode="json")}
     )
     write_json(folder / "environment.json", {**address, **environment(read_attempts(live))})
-    constructor, keywords = network_spec(run.network)
-    joints, scales = load_joint_set(run.joint_set), SUPERVISIONS[run.supervision][0]
+    constructor, keywords = definition(run, experiment.scale.width)
+    joints = load_joint_set(run.joint_set)
     header = {
         "constructor": constructor,
-        "keywords": {
-            **keywords,
-            "joints": len(joints.joints),
-            "scales": scales,
-            "width": experiment.scale.width,
-        },
+        "keywords": keywords,
         "joint_set": joints.name,
         **({} if joints.shipped else {"joints": joints.model_dump(mode="json")}),
         "input_size": list(experiment.input_size(run)),

@@ -98,16 +98,14 @@ def decided_by(experiment: "Experiment", run: "Run", repeats: int, device: str) 
     """
     import torch
 
-    from mspn.data.skeletons import skeleton
-    from mspn.experiment.grid import SUPERVISIONS
     from mspn.experiment.identity import REVISIONS
-    from mspn.experiment.networks import family, network_spec
+    from mspn.experiment.networks import family
+    from mspn.networks.build import definition
 
-    constructor, keywords = network_spec(run.network)
-    sizes = {"joints": len(skeleton(run.joint_set).joints), "scales": SUPERVISIONS[run.supervision][0]}
+    constructor, keywords = definition(run, experiment.scale.width)
     return {
         "constructor": constructor,
-        "keywords": {**keywords, **sizes, "width": experiment.scale.width},
+        "keywords": keywords,
         "input": list(experiment.input_size(run)),
         "revision": REVISIONS[family(run.network)],
         "device": device,
