@@ -22,7 +22,8 @@ from mspn.report.claims import evaluate
 from mspn.report.claims_view import claim_context
 from mspn.report.draws import Draws
 from mspn.report.formats import slot_text, to_csv, to_html, to_latex, to_markdown
-from mspn.report.results import collect, sampled_lines, seed_halfwidth
+from mspn.report.reference import load_reference
+from mspn.report.results import collect, read_metrics, sampled_lines, seed_halfwidth
 from mspn.report.tables import Tables, load_layout
 from tests import report_tree
 
@@ -286,3 +287,29 @@ def test_long_logs_are_read_in_samples(tmp_path):
     assert parts[0][1][0] == b'{"step": 0}' and parts[-1][1][-1] == b'{"step": 99999}'
     path.write_text('{"step": 0}\n{"step": 1}\n')
     assert [lines for _, lines in sampled_lines(path)] == [[b'{"step": 0}'], [b'{"step": 1}']]
+
+
+def test_rows_that_a_small_scale_does_not_run_show_the_reference_runs_figures(monkeypatch, tmp_path):
+    root = report_tree.make_root(tmp_path)
+    kept = root / "results/reference/bench"
+    shutil.copytree(report_tree.shared("madeup", (0, 1)) / "results/madeup", kept / "results/madeup")
+    scale = {"name": "madeup", "stand_in": {}}
+    (kept / "resolved-scale.json").write_text(json.dumps(scale))
+    monkeypatch.chdir(root)
+    experiment, book = load_experiment("demo"), Book()
+    reference = load_reference(experiment)
+    assert reference and not load_reference(load_experiment("madeup")), "not beside itself"
+    views = Tables(collect(experiment), load_figures(), load_layout(), book, reference).views()
+    figure = load_figures()[2, "MSPN, 3 stages", "AP"]
+    rows = [
+        read_metrics(path)[1].set_index(["protocol", "metric"]).value["paper", "AP"]
+        for path in kept.glob("results/madeup/runs/mspn-3/seed-*/det-49.4/metrics.json")
+    ]
+    cell = cells(book, "reference")["Table 2", figure.row, "AP"]
+    assert len(rows) == 2 and cell.value == pytest.approx(np.mean(rows))
+    assert "reference" in book.addresses[cell.address].title
+    assert not [key for key in cells(book, "reference") if key[2] == FLOPS]
+    assert "MSPN AP, reference run" in views[1].labels
+    assert "FLOPs (G), reference run" not in views[1].labels
+    assert "reference run (madeup)" in to_html(views[1])
+    assert any(row["From"] == "reference run (madeup)" for row in rows_of(views[6]))

@@ -31,6 +31,7 @@ from mspn.report.learnt import learnt
 from mspn.report.pck_view import pck_view
 from mspn.report.planned import deviations
 from mspn.report.points import main_ceiling
+from mspn.report.reference import load_reference
 from mspn.report.results import Results, collect
 from mspn.report.rules import RULES
 from mspn.report.state import warnings
@@ -76,7 +77,7 @@ def _context(
     results: Results, paper: Figures, claims: list[ClaimResult], draws: Draws, book: Book, out: Path
 ) -> dict[str, Any]:
     """What the template shows but for the figures; every number of it is registered in the book."""
-    views = Tables(results, paper, load_layout(), book).views()
+    views = Tables(results, paper, load_layout(), book, load_reference(results.experiment)).views()
     extra = [
         costs.flops_view(results, book),
         costs.ceilings_view(results, book),

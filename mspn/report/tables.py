@@ -1,6 +1,6 @@
 """Tables 1 to 9 in the paper's layout, each number of the paper with ours beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from mspn.report.addresses import paper_address
 from mspn.report.cells import Book, signed
 from mspn.report.measured import Measures
 from mspn.report.points import ceiling
+from mspn.report.reference import Reference
 from mspn.report.results import Results
 from mspn.report.views import Slot, View
 
 TABLES = CONFIG / "tables.yaml"
+SIDES = ("paper", "ours", "reference run")  # what one of the paper's columns becomes, in this order
 
 
 def load_layout(path: Path = TABLES) -> dict[str, Any]:
@@ -38,8 +40,16 @@ def load_layout(path: Path = TABLES) -> dict[str, Any]:
 class Tables:
     """Builds the nine views; registers every cell in the book."""
 
-    def __init__(self, results: Results, figures: Figures, layout: dict[str, Any], book: Book) -> None:
+    def __init__(
+        self,
+        results: Results,
+        figures: Figures,
+        layout: dict[str, Any],
+        book: Book,
+        reference: Reference | None = None,
+    ) -> None:
         self.results, self.figures, self.layout, self.book = results, figures, layout, book
+        self.reference = reference
         self.measures = Measures(results, layout, book)
         self.scale = results.experiment.scale.name
 
@@ -85,6 +95,19 @@ class Tables:
             )  # fmt: skip
         return Slot(cells=cells)
 
+    def kept(self, figure: Figure) -> Slot:
+        """The reference run's number for a figure of the paper; an empty slot where it has none."""
+        found = self.reference.mean(figure, self.layout) if self.reference else None
+        if self.reference is None or found is None:
+            return Slot()
+        value, key, seeds = found
+        cell = self.book.add(
+            f"Table {figure.table}", figure.row, figure.column, "reference", value, f"{value:.1f}",
+            unit=figure.unit, reason=f"{self.reference.scale} scale, mean over {seeds} seeds",
+            address=self.reference.address(self.book, key, self.layout["protocol"]),
+        )  # fmt: skip
+        return Slot(cells={"ours": cell})
+
     # ---- layouts ----
 
     def _figure(self, number: int, row: str, column: str) -> Figure:
@@ -110,29 +133,39 @@ class Tables:
         """A small table: each column with a measurable figure is split in the paper's and ours."""
         body = [[str(item) for item in row] for row in spec["body"]]
         references = [[self._reference(number, item) for item in row] for row in body]
-        split = [any(f and self._measurable(f) for f in column) for column in zip(*references, strict=True)]
+        split = [self._columns(column) for column in zip(*references, strict=True)]
         header = list(self._grid_header(number, spec, split, references))
         rows = []
         for texts, figures in zip(body, references, strict=True):
             row: list[Slot] = []
-            for text, figure, both in zip(texts, figures, split, strict=True):
+            for text, figure, width in zip(texts, figures, split, strict=True):
                 row.append(self.printed(figure) if figure else Slot(text))
-                if both:
-                    row.append(self.ours(figure) if figure and self._measurable(figure) else Slot())
+                measurable = figure if figure and self._measurable(figure) else None
+                if width > 1:
+                    row.append(self.ours(measurable) if measurable else Slot())
+                if width > 2:
+                    row.append(self.kept(measurable) if measurable else Slot())
             rows.append(tuple(row))
         labels = []
         groups = [name for name, width in spec.get("groups", []) for _ in range(width)] or [""] * len(split)
-        for head, group, both in zip(spec["head"], groups, split, strict=True):
+        for head, group, width in zip(spec["head"], groups, split, strict=True):
             figure = self._reference(number, str(head))
             name = " ".join(filter(None, [group, figure.value if figure else str(head)]))
-            labels += [f"{name}, paper", f"{name}, ours"] if both else [name]
+            labels += [f"{name}, {side}" for side in SIDES[:width]] if width > 1 else [name]
         notes = tuple(filter(None, [spec.get("note", ""), self._note(number)]))
         return View(f"table-{number}", spec["title"], notes, tuple(header), tuple(rows), tuple(labels))
 
+    def _columns(self, figures: Sequence[Figure | None]) -> int:
+        """How many columns one of the paper's becomes: its own; ours; the reference run's, of accuracy."""
+        measurable = [figure for figure in figures if figure and self._measurable(figure)]
+        if not measurable:
+            return 1
+        kept = self.reference and any(self.reference.mean(figure, self.layout) for figure in measurable)
+        return 3 if kept else 2
+
     def _grid_header(
-        self, number: int, spec: dict[str, Any], split: list[bool], references: list[list[Figure | None]]
+        self, number: int, spec: dict[str, Any], widths: list[int], references: list[list[Figure | None]]
     ) -> Iterator[tuple[tuple[Slot, int], ...]]:
-        widths = [2 if both else 1 for both in split]
         if "groups" in spec:
             sizes = [size for _, size in spec["groups"] if size]
             names = [name for name, size in spec["groups"] if size]
@@ -145,14 +178,18 @@ class Tables:
             heads.append((self.printed(figure) if figure else Slot(str(head)), width))
         yield tuple(heads)
         subs: list[tuple[Slot, int]] = []
-        for both, column in zip(split, zip(*references, strict=True), strict=True):
+        for width, column in zip(widths, zip(*references, strict=True), strict=True):
             only_flops = all(f is None or f.column == FLOPS for f in column)
             name = "ours, full size" if only_flops else self._ours_label()
-            subs += [(Slot("paper"), 1), (Slot(name), 1)] if both else [(Slot(""), 1)]
+            titles = ("paper", name, self._kept_label())[:width] if width > 1 else ("",)
+            subs += [(Slot(title), 1) for title in titles]
         yield tuple(subs)
 
     def _ours_label(self) -> str:
         return "ours" if self.scale == "paper" else f"{self.scale} scale"
+
+    def _kept_label(self) -> str:
+        return f"reference run ({self.reference.scale})" if self.reference else ""
 
     def _note(self, number: int) -> str:
         """What the table's own numbers are, and what they are not."""
@@ -194,6 +231,9 @@ class Tables:
             body.append((Slot(method), source, *details, *printed))
             if first.run:
                 body.append((Slot(method), Slot(self._ours_label()), *self._ours_row(first.run, about, own)))
+            kept = [self.kept(figure) if figure and figure.run else Slot() for figure in figures]
+            if any(slot.cells for slot in kept):
+                body.append((Slot(method), Slot(self._kept_label()), *(Slot("") for _ in about), *kept))
         split = first.split
         labels = ("Method", "From", *about, *names)
         notes = (

@@ -148,6 +148,11 @@ def report_inputs(wildcards):
         yield f"{EXPERIMENT.training_folder(run, seed)}/environment.json"
 
 
+def reference_run():
+    """The manifest of the reference run that the repository keeps, if there is one."""
+    return [path for path in ["results/reference/bench/manifest-sha256.txt"] if Path(path).is_file()]
+
+
 def scored(run, seed, detector):
     """An evaluation, and the training's record behind it."""
     yield f"{EXPERIMENT.evaluation_folder(run, seed, detector)}/metrics.json"

@@ -18,6 +18,7 @@ rule report:
         "workflow/config/tables.yaml",
         "workflow/config/claims.yaml",
         "workflow/config/ledger.yaml",
+        reference_run(),
     output:
         page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Report"),
         claims=report(f"{REPORTS}/claims.csv", caption="../report/claims.rst", category="Claims"),
