@@ -76,7 +76,7 @@ def people(folder: Path) -> Persons:
 def trained(name: str, folder: Path) -> dict[str, Any]:
     """A case's losses at some steps, and the size of its final weights and running statistics."""
     run_name, changes, options, stop_at = CASES[name]
-    experiment = load_experiment("bench" if run_name in load_experiment("bench").grid else "demo")
+    experiment = load_experiment("bench" if run_name in load_experiment("bench").grid else "smoke-all")
     run = experiment.run(run_name)
     recipe = Recipe.model_validate({**BASE, **changes})
     persons = people(folder)

@@ -31,6 +31,10 @@ IMAGES, PERSONS = 60, 3
 SCALE = """\
 extends: demo
 name: {name}
+runs: null
+recipes:
+  coco: {{iterations: 100, warmup_iterations: 10, cooldown: null}}
+  mpii: {{iterations: 100, warmup_iterations: 10, cooldown: null}}
 description: made up for the tests; nothing was measured
 seeds: {seeds}
 bootstrap: {bootstrap}

@@ -56,7 +56,7 @@ datasets: {coco: {imagess: 3}}
         ("extends: demo\nseeds: [0, -1]", "greater than or equal to 0"),
         ("extends: demo\nseeds: [1, 1]", "a seed is there twice"),
         ("extends: demo\nrecipes: {coco: {lr: .inf}}", "finite"),
-        ("extends: demo\nrecipes: {coco: {warmup_iterations: 100}}", "the warm-up must end before"),
+        ("extends: demo\nrecipes: {coco: {warmup_iterations: 1000}}", "the warm-up must end before"),
         ("extends: demo\nrecipes: {coco: {norm_batch: 5}}", "norm_batch 5 does not divide the batch, 16"),
         ("extends: demo\nevaluate_on: [best]", "unknown ['best']"),
         ("extends: demo\nstand_in: {det-49.4: best}", "stand_in: unknown ['best']"),

@@ -160,3 +160,10 @@ def test_damaged_heat_maps_are_named(tmp_path):
     path.write_bytes(b"no archive")
     with pytest.raises(UserError, match=r"stages\.npz: not the heat maps"):
         pictures.load_stages(path)
+
+
+def test_a_panel_without_a_point_is_drawn_all_the_same(monkeypatch, tmp_path):
+    """Trainings of another naming tell no time: nothing to put on a logarithmic axis."""
+    monkeypatch.chdir(report_tree.shared("madeup", (0, 1)))
+    results = replace(collect(load_experiment("madeup")), trainings={})
+    assert curves.figure_training(results, load_figures(), tmp_path).panels

@@ -67,7 +67,7 @@ def ids(experiment: Experiment, seed: int = 0) -> dict[str, str]:
 
 
 def test_only_what_affects_a_training_changes_its_identity():
-    experiment = load_experiment("demo")
+    experiment = load_experiment("smoke-all")
     before = ids(experiment)
     assert len(set(before.values())) == len(before)
     scale = experiment.scale
@@ -113,7 +113,7 @@ def test_a_new_row_changes_no_identity_and_a_second_label_shares_the_training(tm
     )
     path = tmp_path / "grid.tsv"
     path.write_text(f"{text}\n{twin}\n")
-    before, after = load_experiment("demo"), load_experiment("demo", path)
+    before, after = load_experiment("smoke-all"), load_experiment("smoke-all", path)
     assert {run: ids(after)[run] for run in ids(before)} == ids(before)
     assert ids(after)["twin"] == ids(after)["mspn-2"]
     assert set(after.trainings()) == set(before.trainings())

@@ -121,8 +121,8 @@ def test_the_doctor_measures_by_what_the_scale_states(place):
 
 def test_a_scale_runs_the_rows_on_its_data_sets(place):
     assert list(load_experiment("dogs.yaml").grid) == ["dog-1"]
-    smoke = load_experiment("demo")
-    assert "dog-1" not in smoke.grid and [run.run for run in left_out(smoke)] == ["dog-1"]
+    every = load_experiment("smoke-all")
+    assert "dog-1" not in every.grid and [run.run for run in left_out(every)] == ["dog-1"]
     with pytest.raises(UserError, match="run 'dog-1': no data set 'dogs'; did you mean dog"):
         (place / "near.yaml").write_text(SCALE.replace("  dogs:", "  dogs2:"))
         load_experiment("near.yaml")

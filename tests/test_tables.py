@@ -188,7 +188,7 @@ def test_cited_and_not_run_stand_once_in_a_row(monkeypatch, tmp_path):
     texts = {tuple(slot_text(slot) for slot in row[:2]): row for row in views[6].body}
     assert [slot_text(s) for s in texts["HRNet [39]", "cited"]].count("cited") == 1
     measured, missing = texts["Ours (MSPN)", "madeup scale"], texts["Ours (MSPN*)", "madeup scale"]
-    assert len(measured) == 14 and slot_text(measured[3]) == "80×60"
+    assert len(measured) == 14 and slot_text(measured[3]) == "144×108"
     assert slot_text(missing[-1]) == "not run" and missing[-1].span == 10
     assert rows_of(views[6])[-1]["AP, state"].startswith("not run: ")
 

@@ -37,11 +37,12 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_demo_graph_has_every_run_of_the_grid(tmp_path):
-    result = snakemake(clone(tmp_path), "--dry-run")
+@pytest.mark.parametrize("scale", ["demo", "smoke-all"])
+def test_the_graph_has_every_run_of_the_scale(tmp_path, scale):
+    result = snakemake(clone(tmp_path), "--dry-run", "--config", f"scale={scale}")
     assert result.returncode == 0, result.stdout + result.stderr
     text = result.stdout + result.stderr
-    experiment = load_experiment("demo")
+    experiment = load_experiment(scale)
     for training in experiment.trainings():
         assert f"trainings/{training}/weights.safetensors" in text
     for run, seed, detector in experiment.evaluations():

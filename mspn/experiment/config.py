@@ -95,7 +95,7 @@ Detector = Annotated[TrueBoxes | SimulatedDetector | DetectionFile, Field(discri
 
 
 Precision = Literal["fp32", "tf32", "bf16"]
-AugmentationName = Literal["released", "paper-literal", "paper-divided", "mild", "mpii", "none"]
+AugmentationName = Literal["released", "paper-literal", "paper-divided", "mild", "slight", "mpii", "none"]
 
 
 class Recipe(_Strict):

@@ -201,7 +201,8 @@ def _budget_panel(results: Results, lines: dict[Family, list[list[Point]]], labe
                 ends.append((line[-1].x, line[-1].ap.value, line[-1].label))
         ax.margins(x=0.1)
         free_ylim(ax)
-        log_axis(ax)
+        if ends:
+            log_axis(ax)
         label_ends(ax, ends)
         label_x(ax, label, results)
         ax.set_ylabel(AP_LABEL)
