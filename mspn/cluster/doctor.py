@@ -18,6 +18,7 @@ import yaml
 from mspn.cluster import preflight
 from mspn.cluster.failures import explain_files
 from mspn.cluster.findings import Check
+from mspn.cluster.jobs import STATE, controllers, outputs_being_made, slurm_jobs
 from mspn.cluster.launch import promised
 from mspn.cluster.lease import list_devices, visible_devices
 from mspn.cluster.profiles import Cluster, ask_cluster
@@ -29,7 +30,6 @@ from mspn.experiment.load import left_out, load_experiment
 from mspn.files import read_json
 
 LOCK = Path("requirements.lock")
-STATE = Path(".snakemake")
 # What a job needs where no profile says: reading COCO's annotations and a training's network, or tiny ones.
 MEMORY_MB = {"real": 16_000, "synthetic": 2_000}
 
@@ -219,7 +219,7 @@ def check_workflow(logs: Path, state: Path = STATE) -> Check:
     """What an earlier Snakemake left: locks, unfinished outputs, running jobs, and why jobs failed."""
     check = Check("workflow")
     running = controllers(state.resolve().parent)
-    jobs = cluster_jobs(state.resolve().parent)
+    jobs = slurm_jobs(state.resolve().parent)
     locks = list((state / "locks").glob("*.lock"))
     if locks and running:
         check.warn(f"Snakemake works here as process {running}", "wait for it, or stop it by Ctrl-C")
@@ -230,11 +230,12 @@ def check_workflow(logs: Path, state: Path = STATE) -> Check:
         )
     if jobs:
         check.warn(
-            f"cluster jobs of this folder are queued or running: {', '.join(jobs)}",
+            "cluster jobs of this folder are queued or running: "
+            + ", ".join(f"{job} ({status.lower()}, {rule})" for job, (status, rule) in jobs.items()),
             "leave them to the Snakemake that started them; if that one died, wait for them or scancel "
             "them: a second training of the same run refuses to start beside the first",
         )
-    unfinished = [] if running else incomplete_outputs(state)
+    unfinished = [] if running else list(outputs_being_made(state))
     if unfinished:
         check.warn(
             f"{len(unfinished)} outputs were being made when Snakemake died, such as {unfinished[0]}",
@@ -244,45 +245,6 @@ def check_workflow(logs: Path, state: Path = STATE) -> Check:
         problem, _, log = message.partition(". Log: ")
         check.warn(f"an earlier job failed: {problem}", f"see {log}")
     return check
-
-
-def controllers(folder: Path) -> list[int]:
-    """The Snakemakes that work in a folder, on this machine, by process; a cluster's jobs are not counted."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        words = process.info["cmdline"] or []
-        called = any(Path(word).name == "snakemake" for word in words[:3])
-        if not called or "--target-jobs" in words or "--dry-run" in words or "-n" in words:
-            continue
-        try:
-            if Path(process.cwd()) == folder:
-                found.append(process.info["pid"])
-        except psutil.Error:
-            continue
-    return found
-
-
-def cluster_jobs(folder: Path) -> list[str]:
-    """This user's SLURM jobs that work in a folder, as ``id (state, rule)``; none without SLURM."""
-    if shutil.which("squeue") is None:
-        return []
-    command = ["squeue", "--me", "--noheader", "--format=%i|%T|%k|%Z"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    except subprocess.TimeoutExpired:
-        return []
-    rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 3]
-    return [f"{job} ({status.lower()}, {rule})" for job, status, rule, where in rows if where == str(folder)]
-
-
-def incomplete_outputs(state: Path = STATE) -> list[str]:
-    """The outputs that Snakemake has marked as being made: it names its marks by the path in base 64."""
-    from base64 import urlsafe_b64decode
-
-    marks = state / "incomplete"
-    # A long name is cut into folders that begin with @.
-    names = [mark.relative_to(marks).as_posix() for mark in marks.rglob("*") if mark.is_file()]
-    return sorted(urlsafe_b64decode(re.sub("@|/", "", name)).decode() for name in names)
 
 
 def examine(scale: str, profile: Path | None = None, graph: bool = True) -> list[Check]:
