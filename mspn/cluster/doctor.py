@@ -23,15 +23,12 @@ from mspn.cluster.launch import promised
 from mspn.cluster.lease import list_devices, visible_devices
 from mspn.cluster.profiles import Cluster, ask_cluster
 from mspn.errors import UserError
-from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.identity import code_hash
 from mspn.experiment.load import left_out, load_experiment
 from mspn.files import read_json
 
 LOCK = Path("requirements.lock")
-# What a job needs where no profile says: reading COCO's annotations and a training's network, or tiny ones.
-MEMORY_MB = {"real": 16_000, "synthetic": 2_000}
 
 
 @dataclass(frozen=True)
@@ -56,10 +53,11 @@ class Site:
         return {"compile": {True: "on", False: "off"}.get(compiled, compiled), **switches}
 
     def memory_mb(self) -> int:
-        """The most that any rule asks for."""
+        """The most that any rule asks for, at its first attempt."""
         rules = [*self.profile.get("set-resources", {}).values(), self.profile.get("default-resources", {})]
-        texts = [str(rule.get("mem_mb", "")) for rule in rules]
-        return max((int(text) for text in texts if text.isdigit()), default=0)
+        # A number, or an expression such as min(8000 * attempt, 60000).
+        numbers = [re.search(r"\d+", str(rule.get("mem_mb", ""))) for rule in rules]
+        return max((int(number[0]) for number in numbers if number), default=0)
 
 
 def read_site(folder: Path | None) -> Site:
@@ -121,8 +119,9 @@ def check_disk(experiment: Experiment, needed: dict[str, float], free: int | Non
 def check_memory(experiment: Experiment, site: Site, machine_mb: int | None = None) -> Check:
     """The machine, or the cluster's largest node, has what the profile's largest job asks for."""
     check = Check("memory")
-    synthetic = all(isinstance(data, SynthData) for data in experiment.scale.datasets.values())
-    needed = site.memory_mb() or MEMORY_MB["synthetic" if synthetic else "real"]
+    from mspn.cluster.costs import memory_mb
+
+    needed = site.memory_mb() or memory_mb(experiment)
     own = psutil.virtual_memory().total // 2**20
     have = site.cluster.memory_mb if site.cluster else own if machine_mb is None else machine_mb
     check.facts.append(f"{have} MB for a largest job of {needed} MB")

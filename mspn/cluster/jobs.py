@@ -1,6 +1,7 @@
 """The jobs of a working directory, as Snakemake and SLURM tell of them: what runs, is queued, and failed."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -77,3 +78,14 @@ def failures(state: Path = STATE) -> dict[str, str]:
             for output in values.get("output", "").split(", "):
                 found[output] = values.get("log", "")
     return found
+
+
+def requeue() -> bool:
+    """Have SLURM end the job that this process is part of and start it again; False where it does not."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if not job or shutil.which("scontrol") is None:
+        return False
+    try:
+        return not subprocess.run(["scontrol", "requeue", job], capture_output=True, timeout=60).returncode
+    except subprocess.TimeoutExpired:
+        return False

@@ -59,6 +59,10 @@ LAUNCH = (
     "python -m mspn launch --gpus {resources.gpu} --gres={resources.gres:q} --share {resources.gpu_share} --"
 )
 
+# A cluster may kill a job for its memory: the profile asks for more at each attempt. What ends in an error on one's
+# own machine does so again.
+RETRIES = 0 if workflow.local_exec else 3
+
 
 wildcard_constraints:
     dataset="[a-z0-9-]+",
