@@ -83,6 +83,13 @@ def test_missing_annotations(site):
     assert "person_keypoints_train.json" in the_problem(preflight.check_data(experiment(site)))
 
 
+def test_absent_annotations_are_one_finding(site):
+    (site / "coco/annotations/person_keypoints_val.json").unlink()
+    checks = (preflight.check_data, preflight.check_truth, preflight.check_detections)
+    found = [finding for check in checks for finding in check(experiment(site)).findings]
+    assert ["person_keypoints_val.json" in finding.problem for finding in found] == [True]
+
+
 def test_a_missing_picture(site):
     (site / "coco/val/2.jpg").unlink()
     assert "2.jpg" in the_problem(preflight.check_data(experiment(site)))

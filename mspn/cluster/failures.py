@@ -66,7 +66,8 @@ CAUSES: tuple[tuple[str, str, str], ...] = (
     (
         r"(Directory cannot be locked)",
         "another Snakemake works in this directory, or one was killed there",
-        "if none runs (also on other login nodes), run `snakemake --unlock`; `mspn doctor` says which",
+        "if none runs (also on other login nodes), run `snakemake --unlock`, then the same command again; "
+        "`mspn doctor` says which",
     ),
     (
         r"(another process is training into it)",
