@@ -3,6 +3,8 @@
 # On a cluster, Apptainer builds it from the image (no root needed to run):
 #   apptainer build mspn.sif docker-daemon://mspn:latest
 #   apptainer exec --nv --bind "$PWD" --pwd "$PWD" mspn.sif snakemake --cores all --config scale=paper
+# or each job by itself, from a Snakemake outside:
+#   snakemake --cores all --sdm apptainer --apptainer-args "--nv" --config scale=paper
 # PyPI's torch for Linux carries the CUDA libraries; the host gives the driver.
 FROM python:3.11-slim
 

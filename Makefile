@@ -6,8 +6,10 @@ READY := $(VENV)/ready
 
 .PHONY: demo test test-slow test-gpu check format lock clean-env
 
+# After a kill it goes on by itself; where a lock was left, the last line says what to do.
 demo: $(READY)
-	$(BIN)/snakemake --cores all
+	@began=$$(date +%s); $(BIN)/snakemake --cores all --rerun-incomplete || \
+		{ $(BIN)/mspn doctor --failures .snakemake/log --since $$began; exit 1; }
 	@echo "The page: reports/demo/index.html"
 
 test: $(READY)

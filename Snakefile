@@ -7,13 +7,25 @@ min_version("9.27")
 report: "workflow/report/workflow.rst"
 
 
+# For `--software-deployment-method apptainer`: the image that the Dockerfile says how to build.
+container: "mspn.sif"
+
+
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/flops.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/tuning.smk"
+
+
+# Seconds on small files: where the workflow is started, not as jobs of a cluster.
+localrules:
+    all,
+    halve,
+    tune,
 
 
 RESULT = rules.tune.output[0] if EXPERIMENT.scale.search else rules.report.output.page

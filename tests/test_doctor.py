@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from mspn.cluster import doctor, preflight
+from mspn.cluster import doctor, jobs, preflight
 from mspn.cluster.doctor import Site
 from mspn.cluster.findings import Check
 from mspn.cluster.profiles import Cluster
@@ -81,6 +81,13 @@ def test_nothing_is_found_where_all_is_well(site):
 def test_missing_annotations(site):
     (site / "coco/annotations/person_keypoints_train.json").unlink()
     assert "person_keypoints_train.json" in the_problem(preflight.check_data(experiment(site)))
+
+
+def test_absent_annotations_are_one_finding(site):
+    (site / "coco/annotations/person_keypoints_val.json").unlink()
+    checks = (preflight.check_data, preflight.check_truth, preflight.check_detections)
+    found = [finding for check in checks for finding in check(experiment(site)).findings]
+    assert ["person_keypoints_val.json" in finding.problem for finding in found] == [True]
 
 
 def test_a_missing_picture(site):
@@ -232,7 +239,7 @@ def test_running_jobs_of_this_folder_alone(tmp_path, monkeypatch):
     script.write_text("#!/bin/sh\ncat <<'END'\n" + "\n".join(rows) + "\nEND\n")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert doctor.cluster_jobs(tmp_path) == ["7 (running, rule_train_wildcards_x)"]
+    assert jobs.slurm_jobs(tmp_path) == {"7": ("RUNNING", "rule_train_wildcards_x")}
 
 
 def test_a_failed_jobs_cause_is_repeated(tmp_path):

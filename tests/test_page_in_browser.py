@@ -209,10 +209,10 @@ def test_inside_snakemakes_report_no_link_is_dead(report, chrome, tmp_path):
     page = (report / "index.html").read_bytes()
     data = f"data:text/html;charset=utf8;base64,{base64.b64encode(page).decode()}"
     (tmp_path / "report.html").write_text(f'<iframe width="1300" height="800" src="{data}">')
-    raw = tmp_path / "data" / "raw" / ("ab" * 32)
+    raw = tmp_path / "data" / "raw" / ("ab" * 8)
     raw.mkdir(parents=True)
     (raw / "index.html").write_bytes(page)
-    for place in ("report.html", f"data/raw/{'ab' * 32}/index.html"):
+    for place in ("report.html", f"data/raw/{'ab' * 8}/index.html"):
         chrome.get((tmp_path / place).as_uri())
         if place == "report.html":
             chrome.switch_to.frame(0)

@@ -7,11 +7,12 @@ import pytest
 import yaml
 
 from mspn.cluster import profiles
+from mspn.cluster.costs import RULES
+from mspn.cluster.doctor import read_site
 from mspn.commands.cli import main
 from mspn.errors import UserError
 
 PROFILES = Path("workflow/profiles")
-RULES = {"synth", "crops", "detect", "train", "trunk", "evaluate", "flops", "latency", "report"}
 
 CONFIG = """Configuration data as of 2026-01-01T00:00:00
 AccountingStorageType   = {accounting}
@@ -49,7 +50,8 @@ def fake(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["local", "slurm"])
 def test_committed_profiles_name_only_rules_that_there_are(name):
     profile = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
-    assert set(profile["set-resources"]) | set(profile["set-threads"]) <= RULES
+    assert set(profile["set-resources"]) | set(profile["set-threads"]) <= set(RULES)
+    assert "retries" not in profile  # of all rules: an error that comes again would be submitted again
     assert profile["set-resources"]["train"]["gpu"] >= 1
     assert profile["rerun-incomplete"] is True
 
@@ -78,9 +80,28 @@ def test_a_cluster_with_accounting_and_gpus(fake, tmp_path):
     assert profile["default-resources"]["slurm_partition"] == "gpu"
     assert profile["default-resources"]["slurm_account"] == "me"
     train = profile["set-resources"]["train"]
-    assert (train["gpu"], train["runtime"], train["mem_mb"]) == (4, 1440, 512000 * 9 // 20)
+    assert (train["gpu"], train["runtime"]) == (4, 1440)
+    assert train["mem_mb"] == f"min({512000 * 9 // 20} * attempt, {512000 * 9 // 10})"
+    assert profile["set-resources"]["latency"]["slurm_extra"] == "'--exclusive'"
+    assert "retries" not in profile
     assert train["slurm_extra"] == "'--signal=USR1@120'"
     assert profile["set-threads"]["train"] == 32
+
+
+def test_jobs_without_a_gpu_go_to_a_cpu_partition_and_the_plan_says_what_each_takes(fake, tmp_path):
+    fake()
+    arguments = ["--partition", "gpu", "--cpu-partition", "cpu", "--gpus", "8", "--scale", "smoke"]
+    assert main(["profile", *arguments, "--out", str(tmp_path / "site")]) == 0
+    profile = written(tmp_path / "site")
+    assert profile["default-resources"]["slurm_partition"] == "cpu"
+    rules = profile["set-resources"]
+    assert set(rules) == set(RULES)
+    for rule, resources in rules.items():
+        assert {"mem_mb", "runtime", "disk_mb"} <= set(resources)
+        assert resources.get("slurm_partition") == ("gpu" if "gpu" in resources else None), rule
+    assert {rule for rule in rules if "gpu" in rules[rule]} == {"train", "trunk", "evaluate", "latency"}
+    assert rules["crops"]["mem_mb"] == 2000  # synthetic data
+    assert read_site(tmp_path / "site").memory_mb() == 512000 * 9 // 10
 
 
 @pytest.mark.parametrize("found", [{"accounting": "accounting_storage/none"}, {"sacct": 1}])
@@ -171,3 +192,8 @@ def test_gpus_in_the_words_of_sinfo(gres, expected):
 )
 def test_time_limits_in_the_words_of_sinfo(limit, minutes):
     assert profiles.parse_minutes(limit) == minutes
+
+
+def test_a_machine_without_gpus_is_told_so(tmp_path, capsys):
+    assert main(["profile", "--local", "--gpus", "0", "--out", str(tmp_path)]) == 0
+    assert "everything runs on the CPU" in capsys.readouterr().out

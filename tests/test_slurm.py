@@ -20,7 +20,7 @@ import psutil
 import pytest
 import yaml
 
-from mspn.cluster import doctor
+from mspn.cluster import doctor, jobs
 from mspn.networks.weights import load_weights
 
 pytestmark = pytest.mark.slow
@@ -82,8 +82,8 @@ def folder(cluster, tmp_path_factory) -> Iterator[Path]:
         if controller.poll() is None:
             os.killpg(controller.pid, signal.SIGKILL)
             controller.wait()
-    for job in doctor.cluster_jobs(copy):
-        subprocess.run(["scancel", job.split()[0]], check=True)
+    for job in jobs.slurm_jobs(copy):
+        subprocess.run(["scancel", job], check=True)
 
 
 def environment(copy: Path) -> dict[str, str]:

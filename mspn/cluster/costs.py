@@ -40,6 +40,14 @@ PREDICTION_BYTES = 700  # of a box in predictions.json
 # Bytes of the data sets unpacked: COCO's site says 18 GB and 1 GB of pictures, MPII's 12.9 GB.
 DATA_BYTES = {"coco": 20e9, "external": 20e9, "mpii": 13e9}
 THROUGHPUT = Path("results/bench")
+# What a job that reads a data set's annotations takes of memory: COCO's, or synthetic ones.
+MEMORY_MB = {"real": 16_000, "synthetic": 2_000}
+LIGHT_MB = 4_000  # of a job that reads none
+# The rules that run as jobs of a cluster, and whether they read a data set.
+READING = ("synth", "crops", "detect", "trunk", "train", "evaluate", "ceiling", "report")
+RULES = {**dict.fromkeys(READING, True), **dict.fromkeys(("flops", "trained_flops", "latency"), False)}
+# Minutes that a rule's job is given at least; COCO's crops take hours on few cores.
+LEAST_MIN = {**dict.fromkeys(RULES, 60), "crops": 240, "synth": 240}
 
 
 @dataclass(frozen=True)
@@ -245,4 +253,37 @@ def disk_bytes(experiment: Experiment, sizes: dict[str, Size]) -> dict[str, floa
         "predictions": sum(
             boxes(experiment, run) * PREDICTION_BYTES for run, _, _ in experiment.evaluations()
         ),
+    }
+
+
+def memory_mb(experiment: Experiment) -> int:
+    """Memory of a job that reads the scale's data, without a GPU's share of its node."""
+    synthetic = all(isinstance(data, SynthData) for data in experiment.scale.datasets.values())
+    return MEMORY_MB["synthetic" if synthetic else "real"]
+
+
+def job_needs(
+    experiment: Experiment, sizes: dict[str, Size], longest_s: Mapping[str, float]
+) -> dict[str, dict[str, int]]:
+    """What the largest job of each rule asks a cluster for, with room to spare: ``mem_mb``, ``runtime``
+    (minutes), ``disk_mb`` (what it writes). ``longest_s``: seconds of a rule's longest job, where known.
+    """
+    weights = 4.0 * max((size.parameters for size in sizes.values()), default=0)
+    written = {
+        "crops": max(
+            (stored_bytes(size, n) for (_, size), n in crop_stores(experiment).items()), default=0.0
+        ),
+        # Two checkpoints of weights and Adam's two moments, and a third while one is replaced.
+        "train": 10 * weights,
+        "trunk": 10 * weights,
+        "evaluate": max(boxes(experiment, run) for run in experiment.grid.values()) * PREDICTION_BYTES,
+    }
+    memory = memory_mb(experiment)
+    return {
+        rule: {
+            "mem_mb": memory if reads else min(memory, LIGHT_MB),
+            "runtime": max(LEAST_MIN[rule], round(2 * longest_s.get(rule, 0) / 60)),
+            "disk_mb": max(100, round(1.2 * written.get(rule, 0) / 1e6)),
+        }
+        for rule, reads in RULES.items()
     }

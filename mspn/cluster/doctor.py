@@ -18,20 +18,17 @@ import yaml
 from mspn.cluster import preflight
 from mspn.cluster.failures import explain_files
 from mspn.cluster.findings import Check
+from mspn.cluster.jobs import STATE, controllers, outputs_being_made, slurm_jobs
 from mspn.cluster.launch import promised
 from mspn.cluster.lease import list_devices, visible_devices
 from mspn.cluster.profiles import Cluster, ask_cluster
 from mspn.errors import UserError
-from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.identity import code_hash
 from mspn.experiment.load import left_out, load_experiment
 from mspn.files import read_json
 
 LOCK = Path("requirements.lock")
-STATE = Path(".snakemake")
-# What a job needs where no profile says: reading COCO's annotations and a training's network, or tiny ones.
-MEMORY_MB = {"real": 16_000, "synthetic": 2_000}
 
 
 @dataclass(frozen=True)
@@ -56,10 +53,11 @@ class Site:
         return {"compile": {True: "on", False: "off"}.get(compiled, compiled), **switches}
 
     def memory_mb(self) -> int:
-        """The most that any rule asks for."""
+        """The most that any rule asks for, at its first attempt."""
         rules = [*self.profile.get("set-resources", {}).values(), self.profile.get("default-resources", {})]
-        texts = [str(rule.get("mem_mb", "")) for rule in rules]
-        return max((int(text) for text in texts if text.isdigit()), default=0)
+        # A number, or an expression such as min(8000 * attempt, 60000).
+        numbers = [re.search(r"\d+", str(rule.get("mem_mb", ""))) for rule in rules]
+        return max((int(number[0]) for number in numbers if number), default=0)
 
 
 def read_site(folder: Path | None) -> Site:
@@ -121,8 +119,9 @@ def check_disk(experiment: Experiment, needed: dict[str, float], free: int | Non
 def check_memory(experiment: Experiment, site: Site, machine_mb: int | None = None) -> Check:
     """The machine, or the cluster's largest node, has what the profile's largest job asks for."""
     check = Check("memory")
-    synthetic = all(isinstance(data, SynthData) for data in experiment.scale.datasets.values())
-    needed = site.memory_mb() or MEMORY_MB["synthetic" if synthetic else "real"]
+    from mspn.cluster.costs import memory_mb
+
+    needed = site.memory_mb() or memory_mb(experiment)
     own = psutil.virtual_memory().total // 2**20
     have = site.cluster.memory_mb if site.cluster else own if machine_mb is None else machine_mb
     check.facts.append(f"{have} MB for a largest job of {needed} MB")
@@ -219,7 +218,7 @@ def check_workflow(logs: Path, state: Path = STATE) -> Check:
     """What an earlier Snakemake left: locks, unfinished outputs, running jobs, and why jobs failed."""
     check = Check("workflow")
     running = controllers(state.resolve().parent)
-    jobs = cluster_jobs(state.resolve().parent)
+    jobs = slurm_jobs(state.resolve().parent)
     locks = list((state / "locks").glob("*.lock"))
     if locks and running:
         check.warn(f"Snakemake works here as process {running}", "wait for it, or stop it by Ctrl-C")
@@ -230,11 +229,12 @@ def check_workflow(logs: Path, state: Path = STATE) -> Check:
         )
     if jobs:
         check.warn(
-            f"cluster jobs of this folder are queued or running: {', '.join(jobs)}",
+            "cluster jobs of this folder are queued or running: "
+            + ", ".join(f"{job} ({status.lower()}, {rule})" for job, (status, rule) in jobs.items()),
             "leave them to the Snakemake that started them; if that one died, wait for them or scancel "
             "them: a second training of the same run refuses to start beside the first",
         )
-    unfinished = [] if running else incomplete_outputs(state)
+    unfinished = [] if running else list(outputs_being_made(state))
     if unfinished:
         check.warn(
             f"{len(unfinished)} outputs were being made when Snakemake died, such as {unfinished[0]}",
@@ -244,45 +244,6 @@ def check_workflow(logs: Path, state: Path = STATE) -> Check:
         problem, _, log = message.partition(". Log: ")
         check.warn(f"an earlier job failed: {problem}", f"see {log}")
     return check
-
-
-def controllers(folder: Path) -> list[int]:
-    """The Snakemakes that work in a folder, on this machine, by process; a cluster's jobs are not counted."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        words = process.info["cmdline"] or []
-        called = any(Path(word).name == "snakemake" for word in words[:3])
-        if not called or "--target-jobs" in words or "--dry-run" in words or "-n" in words:
-            continue
-        try:
-            if Path(process.cwd()) == folder:
-                found.append(process.info["pid"])
-        except psutil.Error:
-            continue
-    return found
-
-
-def cluster_jobs(folder: Path) -> list[str]:
-    """This user's SLURM jobs that work in a folder, as ``id (state, rule)``; none without SLURM."""
-    if shutil.which("squeue") is None:
-        return []
-    command = ["squeue", "--me", "--noheader", "--format=%i|%T|%k|%Z"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    except subprocess.TimeoutExpired:
-        return []
-    rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 3]
-    return [f"{job} ({status.lower()}, {rule})" for job, status, rule, where in rows if where == str(folder)]
-
-
-def incomplete_outputs(state: Path = STATE) -> list[str]:
-    """The outputs that Snakemake has marked as being made: it names its marks by the path in base 64."""
-    from base64 import urlsafe_b64decode
-
-    marks = state / "incomplete"
-    # A long name is cut into folders that begin with @.
-    names = [mark.relative_to(marks).as_posix() for mark in marks.rglob("*") if mark.is_file()]
-    return sorted(urlsafe_b64decode(re.sub("@|/", "", name)).decode() for name in names)
 
 
 def examine(scale: str, profile: Path | None = None, graph: bool = True) -> list[Check]:

@@ -26,12 +26,12 @@ CAUSES: tuple[tuple[str, str, str], ...] = (
         r"(DUE TO TIME LIMIT|\bTIMEOUT\b)",
         "the job reached its time limit",
         "run the same command again: a training goes on from its last checkpoint; or raise runtime "
-        "(minutes) of rule {rule}, or retries, in the profile",
+        "(minutes) of rule {rule} in the profile",
     ),
     (
         r"(stopped as asked, state saved|exitcode\s*: 75\b)",
         "a training was told to stop, saved its state and left",
-        "run the same command again, or set retries in the profile: it goes on where it stopped",
+        "run the same command again: it goes on where it stopped",
     ),
     (
         r"(DUE TO PREEMPTION|DUE TO NODE FAILURE|NODE_FAIL)",
@@ -66,7 +66,8 @@ CAUSES: tuple[tuple[str, str, str], ...] = (
     (
         r"(Directory cannot be locked)",
         "another Snakemake works in this directory, or one was killed there",
-        "if none runs (also on other login nodes), run `snakemake --unlock`; `mspn doctor` says which",
+        "if none runs (also on other login nodes), run `snakemake --unlock`, then the same command again; "
+        "`mspn doctor` says which",
     ),
     (
         r"(another process is training into it)",

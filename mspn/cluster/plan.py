@@ -19,6 +19,7 @@ from mspn.cluster.costs import (
     choose_speed,
     crop_stores,
     disk_bytes,
+    job_needs,
     network_sizes,
     training_flops,
     training_key,
@@ -138,6 +139,16 @@ def count_jobs(experiment: Experiment) -> dict[str, int]:
     return dict(sorted((rule, number) for rule, number in jobs.items() if number))
 
 
+def needs(
+    experiment: Experiment, sizes: dict[str, Size], speed: Speed, gpus_each: int
+) -> dict[str, dict[str, int]]:
+    """Memory, time and disk of the largest job of each rule, as ``job_needs`` gives them, by this speed."""
+    longest: dict[str, float] = {}
+    for task in gpu_tasks(experiment, sizes, speed, gpus_each):
+        longest[task.rule] = max(longest.get(task.rule, 0), task.seconds)
+    return job_needs(experiment, sizes, longest)
+
+
 @dataclass(frozen=True)
 class Purchase:
     """A table, what it adds to the bill once those before it are bought, and whether the budget holds it."""
@@ -246,5 +257,6 @@ def make_plan(
         "disk_gb": {kind: size / 1e9 for kind, size in disk_bytes(experiment, sizes).items()},
         "budget_h": budget,
         "tables": [asdict(p) for p in buy_tables(experiment, tasks, table_runs(experiment, figures), budget)],
+        "needs": needs(experiment, sizes, speed, gpus_each),
         "claims": detectable(experiment, image_deviation, seed_deviation),
     }

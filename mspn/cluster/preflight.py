@@ -5,7 +5,7 @@ from typing import Literal
 
 from mspn.cluster.findings import Check
 from mspn.errors import UserError
-from mspn.experiment.config import Data, DetectionFile, SynthData, joint_set_of
+from mspn.experiment.config import CocoData, Data, DetectionFile, SynthData, joint_set_of
 from mspn.experiment.experiment import Experiment
 from mspn.files import sha256
 from mspn.networks.build import construct, definition
@@ -41,6 +41,13 @@ def _where(experiment: Experiment, name: str) -> str:
     """Where a data set is to be had; of one's own, where it is expected."""
     own = f"put its annotations/ and pictures into {experiment.data_folder(name)}, or mend datasets.{name}"
     return WHERE.get(name, own) if joint_set_of(_data(experiment, name)) in ("coco", "mpii") else own
+
+
+def _is_absent(experiment: Experiment, name: str, split: Split) -> bool:
+    """Whether a split's annotations are not there, which the check of data sets says, once."""
+    # MPII may be there by its official file, in place of the JSON.
+    coco = isinstance(_data(experiment, name), CocoData)
+    return coco and not all(path.is_file() for path in experiment.annotation_files(name, split))
 
 
 def check_data(experiment: Experiment) -> Check:
@@ -88,6 +95,9 @@ def check_truth(experiment: Experiment) -> Check:
         if isinstance(data, SynthData) and not (root / "dataset.json").exists():
             check.facts.append(f"{name}: synthetic and not made yet; each evaluation checks it")
             continue
+        if _is_absent(experiment, name, split):
+            check.facts.append(f"{name}: not there")
+            continue
         try:
             persons = load_split(data, root, "val", check_pictures=False)
             if is_mpii(data):
@@ -130,6 +140,9 @@ def _check_file(
     )
     if not detector.path.exists():
         check.wrong(f"{name}: {detector.path} is not there", remedy)
+        return
+    if _is_absent(experiment, dataset, "val"):
+        check.facts.append(f"{name} on {dataset}: not measured, as the annotations are not there")
         return
     data, root = _data(experiment, dataset), experiment.data_folder(dataset)
     try:

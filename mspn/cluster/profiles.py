@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mspn.cluster.costs import RULES
 from mspn.errors import UserError
 
 WARNING_S = 120  # how long before its time is up a training is told to save
 DAY_MIN = 1440
 # The SLURM executor looks at its jobs' states at least every 180 s.
 LONGEST_LOOK_S = 180
+TRAINING = ("train", "trunk")
+ON_GPUS = (*TRAINING, "evaluate", "latency")
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,18 @@ def parse_minutes(limit: str) -> int | None:
     return days * DAY_MIN + hours * 60 + minutes
 
 
-def slurm_profile(cluster: Cluster, account: str | None, gpus: int) -> str:
-    """The profile's text. Raises UserError where the cluster cannot give what is asked for."""
-    have = sum(cluster.gpus.values())
+def slurm_profile(
+    cluster: Cluster,
+    account: str | None,
+    gpus: int,
+    cpu: Cluster | None = None,
+    needs: Mapping[str, Mapping[str, int]] | None = None,
+) -> str:
+    """The profile's text: ``gpus`` a training in ``cluster``, everything that needs none in ``cpu`` (without:
+    there as well). ``needs`` are the rules' memory, time and disk, as ``mspn plan`` knows them. Raises
+    UserError where the cluster cannot give what is asked for.
+    """
+    have, split, cpu = sum(cluster.gpus.values()), cpu is not None, cpu or cluster
     if gpus > have:
         raise UserError(
             f"--gpus {gpus}: a node of partition {cluster.partition} has {have or 'no'} GPUs; choose "
@@ -110,50 +122,79 @@ def slurm_profile(cluster: Cluster, account: str | None, gpus: int) -> str:
         )
     if account and not cluster.accounting:
         raise UserError(f"--account {account}: this cluster keeps no accounting; leave --account out")
-    runtime = min(DAY_MIN, cluster.time_limit_min or DAY_MIN)
-    # A training gets its GPUs' share of the node; without GPUs, a small one's needs.
-    memory = int(cluster.memory_mb * 0.9 * gpus / have) if gpus else min(16000, cluster.memory_mb * 9 // 10)
-    cores = max(1, cluster.cpus * gpus // have) if gpus else min(8, cluster.cpus)
-    one = {"gpu": 1} if gpus else {}
-    train: dict[str, object] = {
-        **gpu_request(cluster, gpus),
-        "mem_mb": memory,
-        "runtime": runtime,
-        "slurm_extra": f"'--signal=USR1@{WARNING_S}'",
-    }
-    small = {"mem_mb": min(16000, memory), "runtime": min(240, runtime)}
-    evaluate = {**gpu_request(cluster, sum(one.values())), **small}
+    lines = [
+        f"# Partition {place.partition}: {describe(place)}"
+        for place in ([cluster, cpu] if split else [cluster])
+    ]
     return "\n".join(
         [
-            f"# Partition {cluster.partition}: {describe(cluster)}",
+            *lines,
             *(f"# {line}" for line in remarks(cluster)),
             "executor: slurm",
             "jobs: 100",
             "keep-going: true",
             "rerun-incomplete: true",
             "latency-wait: 60",
-            f"retries: {max(5, -(-5 * DAY_MIN // runtime))}",
             f"slurm-status-command: {cluster.status_command}",
             *([] if cluster.accounting else ["slurm-no-account: true"]),
             "slurm-requeue: true",
             f"slurm-init-seconds-before-status-checks: {min(40, max(2, cluster.min_job_age_s // 4))}",
             "default-resources:",
-            f"  slurm_partition: {cluster.partition}",
+            f"  slurm_partition: {cpu.partition}",
             *([f"  slurm_account: {account}"] if account else []),
-            f"  runtime: {min(60, runtime)}",
-            f"  mem_mb: {min(8000, memory)}",
+            f"  runtime: {min(60, _longest(cpu))}",
+            f"  mem_mb: {min(8000, cpu.memory_mb * 9 // 10)}",
             "set-resources:",
-            *(f"  {rule}: {_inline(train)}" for rule in ("train", "trunk")),
-            f"  evaluate: {_inline(evaluate)}",
-            f"  latency: {_inline(evaluate)}",
-            f"  crops: {_inline(small)}",
+            *(
+                f"  {rule}: {_inline(values)}"
+                for rule, values in _resources(cluster, cpu, gpus, needs or {}).items()
+            ),
             "set-threads:",
-            *(f"  {rule}: {cores}" for rule in ("train", "trunk")),
-            f"  evaluate: {min(8, cores)}",
-            f"  crops: {min(16, cluster.cpus)}",
+            *(f"  {rule}: {number}" for rule, number in _threads(cluster, cpu, gpus).items()),
             "",
         ]
     )
+
+
+def _longest(place: Cluster) -> int:
+    """Minutes that a job may take in a partition, a day at most: a longer training goes on in the next."""
+    return min(DAY_MIN, place.time_limit_min or DAY_MIN)
+
+
+def _resources(
+    cluster: Cluster, cpu: Cluster, gpus: int, needs: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, object]]:
+    """What each rule asks for. Those that may use GPUs go where GPUs are; a training gets its GPUs' share of
+    the node's memory, more at each attempt, and as much time as there is.
+    """
+    have = sum(cluster.gpus.values())
+    most = cluster.memory_mb * 9 // 10
+    there: dict[str, object] = {"slurm_partition": cluster.partition} if cpu != cluster else {}
+    found: dict[str, dict[str, object]] = {}
+    for rule in RULES:
+        place = cluster if rule in ON_GPUS else cpu
+        need = {"mem_mb": 16000, "runtime": 240, **needs.get(rule, {})}
+        memory = min(need["mem_mb"], place.memory_mb * 9 // 10)
+        found[rule] = {**need, "mem_mb": memory, "runtime": min(need["runtime"], _longest(place))}
+        if rule in ON_GPUS:
+            asked = gpu_request(cluster, gpus if rule in TRAINING else min(1, gpus))
+            found[rule] = {**there, **asked, **found[rule]}
+    for rule in TRAINING:
+        share = most * gpus // have if gpus else min(int(str(found[rule]["mem_mb"])), most)
+        found[rule] |= {
+            "mem_mb": f"min({share} * attempt, {most})",
+            "runtime": _longest(cluster),
+            "slurm_extra": f"'--signal=USR1@{WARNING_S}'",
+        }
+    # Nothing else on the node while it is measured.
+    found["latency"]["slurm_extra"] = "'--exclusive'"
+    return found
+
+
+def _threads(cluster: Cluster, cpu: Cluster, gpus: int) -> dict[str, int]:
+    have = sum(cluster.gpus.values())
+    cores = max(1, cluster.cpus * gpus // have) if gpus else min(8, cluster.cpus)
+    return {"train": cores, "trunk": cores, "evaluate": min(8, cores), "crops": min(16, cpu.cpus)}
 
 
 def gpu_request(cluster: Cluster, gpus: int) -> dict[str, object]:
@@ -196,7 +237,7 @@ def remarks(cluster: Cluster) -> list[str]:
 def local_profile(gpus: int, cores: int) -> str:
     """The profile of one machine with so many GPUs and cores."""
     part = max(1, cores // max(1, gpus))
-    lines = ["cores: all", "keep-going: true", "rerun-incomplete: true", "retries: 1"]
+    lines = ["cores: all", "keep-going: true", "rerun-incomplete: true"]
     if gpus:
         lines += [
             f"resources: {{gpu: {gpus}}}",

@@ -140,6 +140,19 @@ def describe(plan: dict[str, Any]) -> str:
             f"  Table {table['table']}: {table['gpu_hours']:9,.1f} {table['total_gpu_hours']:10,.1f}{fits}  "
             f"({', '.join(table['runs'])})"
         )
+    lines += [
+        "",
+        "A job of each rule at most (memory MB, time min, disk MB); mspn profile --scale writes them down:",
+        textwrap.fill(
+            "; ".join(
+                f"{rule} {need['mem_mb']:,}, {need['runtime']:,}, {need['disk_mb']:,}"
+                for rule, need in plan["needs"].items()
+            ),
+            108,
+            initial_indent="  ",
+            subsequent_indent="  ",
+        ),
+    ]
     left = [
         "Not counted: the time in queues, of the CPU's jobs, and of batches that wait for data. Sizes of "
         "data sets that",

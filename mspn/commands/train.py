@@ -5,6 +5,9 @@ this machine. Results go to results/SCALE/trainings/ID: weights.safetensors, log
 config.json and environment.json. While it runs, the log and the checkpoints lie in
 results/SCALE/checkpoints/ID; after any interruption give the same command again.
 
+With --requeue a SLURM job that is warned of its time limit by SIGUSR1 goes back into the queue, if it did any
+steps: the training goes on when it comes up again, and no attempt of the workflow is counted.
+
 SIGTERM, SIGUSR1 and Ctrl-C end it after the step at hand, saved: the exit code is then 75 (130 for Ctrl-C)
 and the job can be requeued. Several processes or GPUs:
 
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mspn.cluster.jobs import requeue
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
@@ -62,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "stop with a proposal if it does not")  # fmt: skip
     add("--save-every", type=float, default=60, metavar="S", help="seconds between checkpoints (default: 60)")
     add("--save-steps", type=int, metavar="N", help="also save every N steps")
+    add("--requeue", action="store_true", help="on SLURM: back into the queue when the time is up")
 
 
 def switch(parser: argparse.ArgumentParser, name: str, words: str) -> None:
@@ -151,7 +156,18 @@ def run(args: argparse.Namespace) -> int:
     if code is not None:
         return code
     print("mspn: stopped as asked, state saved; the same command goes on from here", file=sys.stderr)
+    if args.requeue and stop.signal == signal.SIGUSR1 and _went_on(task.live):
+        print(f"mspn: the job goes back into the queue: {requeue()}", file=sys.stderr)
     return 130 if stop.signal == signal.SIGINT else REQUEUE
+
+
+def _went_on(live: Path) -> bool:
+    """Whether the attempt that just ended did any steps; asked of one process of several."""
+    from mspn.training.hardware import Processes
+    from mspn.training.journal import read_attempts
+
+    last = read_attempts(live)[-1]
+    return Processes.from_environment().rank == 0 and bool(last["to_step"] > last["from_step"])
 
 
 @dataclass(frozen=True)

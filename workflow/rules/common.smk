@@ -22,6 +22,7 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.env
 # which saves and leaves, and must not kill the Snakemake around it.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 STARTED = time.time()
+CONTENT_DECIDES = 2 * 10**9
 
 
 # What decides a result stands in a rule's parameters and in paths, so that neither another text of a command nor
@@ -31,6 +32,16 @@ class OwnTriggers(type(workflow)):
     @property
     def rerun_triggers(self):
         return set(super().rerun_triggers) - {RerunTrigger.CODE, RerunTrigger.SOFTWARE_ENV}
+
+    @property
+    def dag_settings(self):
+        return vars(self)["dag_settings"]
+
+    @dag_settings.setter
+    def dag_settings(self, settings):
+        # A plain copy gives files new times: up to this size (bytes) their content says whether they changed.
+        settings.max_checksum_file_size = max(settings.max_checksum_file_size, CONTENT_DECIDES)
+        vars(self)["dag_settings"] = settings
 
 
 OWN = Path(str(workflow.current_basedir)).resolve().parents[1] / "Snakefile"
@@ -58,6 +69,10 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 LAUNCH = (
     "python -m mspn launch --gpus {resources.gpu} --gres={resources.gres:q} --share {resources.gpu_share} --"
 )
+
+# A cluster may kill a job for its memory: the profile asks for more at each attempt. What ends in an error on one's
+# own machine does so again.
+RETRIES = 0 if workflow.local_exec else 3
 
 
 wildcard_constraints:
@@ -143,9 +158,21 @@ def evaluation_weights(wildcards):
 def report_inputs(wildcards):
     """Every training's record and every evaluation of the grid at this scale."""
     for run, seed, detector in EXPERIMENT.evaluations():
-        yield f"{EXPERIMENT.evaluation_folder(run, seed, detector)}/metrics.json"
+        folder = EXPERIMENT.evaluation_folder(run, seed, detector)
+        yield f"{folder}/metrics.json"
+        for name in ("predictions.json", "matches.npz"):
+            # Results that were put back from a small bundle have none, and are not measured again for that.
+            if (folder / name).exists() or not (folder / "metrics.json").exists():
+                yield f"{folder}/{name}"
     for run, seed in EXPERIMENT.trainings().values():
-        yield f"{EXPERIMENT.training_folder(run, seed)}/environment.json"
+        for name in ("environment.json", "config.json", "log.jsonl"):
+            yield f"{EXPERIMENT.training_folder(run, seed)}/{name}"
+
+
+def detections_of_report():
+    """What each detector's boxes measure, on the data sets that runs are evaluated on."""
+    pairs = {(main_dataset(run), detector): None for run, _, detector in EXPERIMENT.evaluations()}
+    return [f"{RESULTS}/boxes/{dataset}/{detector}.metrics.json" for dataset, detector in pairs]
 
 
 def reference_run():

@@ -5,11 +5,16 @@ FIGURES = [
     f"figure-{name}"
     for name in ("1", "difference", "training", "capacity", "ablations", "4", "5", "learning")
 ]
+# Those that every report has, in each format; beside them, undeclared, what only some have.
+TABLES = [f"table-{number}" for number in range(1, 10)] + ["evaluations", "detectors", "cost"]
 
 
 rule report:
     input:
         report_inputs,
+        # What it reads of data and boxes: its pictures, and what detectors measure.
+        [path for name in main_datasets() for path in dataset_ready(name, "val")],
+        detections_of_report(),
         rules.flops.output,
         rules.trained_flops.output,
         rules.ceiling.output,
@@ -19,6 +24,8 @@ rule report:
         "workflow/config/claims.yaml",
         "workflow/config/ledger.yaml",
         reference_run(),
+        # A report that declares other files than before is made again.
+        "workflow/rules/report.smk",
     output:
         page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Report"),
         claims=report(f"{REPORTS}/claims.csv", caption="../report/claims.rst", category="Claims"),
@@ -34,6 +41,11 @@ rule report:
             )
             for name in FIGURES
         ],
+        claims_json=f"{REPORTS}/claims.json",
+        description=f"{REPORTS}/report.json",
+        drawings=expand(f"{REPORTS}/figures/{{name}}.png", name=FIGURES),
+        formats=expand(f"{REPORTS}/tables/{{name}}.{{format}}", name=TABLES, format=["csv", "md", "tex"]),
+        extra=expand(f"{REPORTS}/tables/{{name}}.html", name=TABLES[9:]),
         tables=[
             report(
                 f"{REPORTS}/tables/table-{number}.html",

@@ -10,6 +10,8 @@ TRAIN = (
     # What a profile may set for its machine; it changes no result's identity.
     " --compile {resources.compile:q} --gradient-checkpointing {resources.gradient_checkpointing:q}"
     " --store-on-device {resources.store_on_device:q}"
+    # A cluster's time limit costs no attempt while a training goes on.
+    + (" --requeue" if workflow.remote_exec else "")
 )
 
 
@@ -26,6 +28,7 @@ rule train:
         f"{LOGS}/train/{{training}}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{training}}.tsv"
+    retries: RETRIES
     conda:
         ENVIRONMENT
     threads: 1
@@ -54,6 +57,7 @@ rule trunk:
         f"{LOGS}/trunk/{{trunk}}-{{step}}.log",
     benchmark:
         f"{BENCHMARKS}/trunk/{{trunk}}-{{step}}.tsv"
+    retries: RETRIES
     conda:
         ENVIRONMENT
     threads: 1

@@ -14,7 +14,7 @@
 
   // Snakemake's own report shows this page as a data: URL, or from a zip under data/raw: no file lies beside it. Links to
   // files become words there, and links within the page scroll.
-  const packed = location.protocol !== "file:" && !location.protocol.startsWith("http") || /\/data\/raw\/[0-9a-f]{32,}\//.test(location.pathname);
+  const packed = location.protocol !== "file:" && !location.protocol.startsWith("http") || /\/data\/raw\/[0-9a-f]{16,}\//.test(location.pathname);
   if (packed) {
     for (const link of all("a[href]")) {
       const target = link.getAttribute("href");
