@@ -28,7 +28,7 @@ from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
-from mspn.experiment.load import load_experiment
+from mspn.experiment.load import claim_results, load_experiment
 
 if TYPE_CHECKING:
     import torch
@@ -141,6 +141,7 @@ def training_data(
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when done, 75 or 130 when told to stop and saved, 1 when a replication differs."""
     experiment = load_experiment(args.scale)
+    claim_results(experiment, args.scale)
     task = task_of(args, experiment)
 
     from mspn.training.train import REQUEUE, Stop

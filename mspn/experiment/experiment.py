@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from mspn.errors import UserError
+from mspn.errors import UserError, did_you_mean, shown
 from mspn.experiment.config import (
     CocoData,
     DetectionFile,
@@ -52,8 +52,10 @@ class Experiment:
     def run(self, name: str) -> Run:
         """A run by name; UserError lists those there are."""
         if name not in self.grid:
+            hint = did_you_mean(name, self.grid)
             raise UserError(
-                f"unknown run {name!r} at scale {self.scale.name}; there are: {', '.join(self.grid)}"
+                f"unknown run {shown(name)!r} at scale {self.scale.name}; {hint}there are: "
+                f"{', '.join(self.grid)}"
             )
         return self.grid[name]
 

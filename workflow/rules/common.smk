@@ -14,7 +14,7 @@ from mspn.errors import UserError
 from mspn.experiment.config import parse_size
 from mspn.experiment.grid import load_grid
 from mspn.experiment.identity import REVISIONS, code_hash
-from mspn.experiment.load import load_experiment, scale_name
+from mspn.experiment.load import claim_results, load_experiment, scale_name
 from mspn.experiment.networks import is_own
 from mspn.experiment.tuning import round_evaluations, searched
 
