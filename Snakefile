@@ -37,6 +37,10 @@ rule all:
         RESULT,
 
 
+onstart:
+    claim_results(EXPERIMENT, SCALE)
+
+
 onsuccess:
     print(f"The {'search' if EXPERIMENT.scale.search else 'report'}: {RESULT}")
 

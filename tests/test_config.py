@@ -53,6 +53,7 @@ datasets: {coco: {imagess: 3}}
         ("extends: nowhere", "no such scale; there are: "),
         ("extends: dmeo", "no such scale; did you mean demo? there are: "),
         ("extends: OWN", "extends itself"),
+        ("extends: OTHER", "extends itself, by way of"),
         ("extends: demo\nseeds: [0, -1]", "greater than or equal to 0"),
         ("extends: demo\nseeds: [1, 1]", "a seed is there twice"),
         ("extends: demo\nrecipes: {coco: {lr: .inf}}", "finite"),
@@ -66,7 +67,9 @@ datasets: {coco: {imagess: 3}}
 )
 def test_bad_files_are_refused_with_the_reason(tmp_path, text, expected):
     with pytest.raises(UserError, match=r"own\.yaml|nowhere|dmeo") as error:
-        load_scale(write(tmp_path, text.replace("OWN", str(tmp_path / "own.yaml"))))
+        (tmp_path / "other.yaml").write_text(f"extends: {tmp_path}/own.yaml")
+        text = text.replace("OWN", f"{tmp_path}/own.yaml").replace("OTHER", f"{tmp_path}/other.yaml")
+        load_scale(write(tmp_path, text))
     assert expected in str(error.value)
 
 

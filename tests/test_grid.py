@@ -3,17 +3,20 @@
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mspn.errors import UserError
+from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import GRID, GRID_COLUMNS, load_grid
 from mspn.experiment.identity import HASHES, content_hash
-from mspn.experiment.load import load_experiment
+from mspn.experiment.load import claim_results, load_experiment
 
+ROOT = Path(__file__).resolve().parent.parent
 ROW = "one\tmspn-1\t256x192\tctf\tcoco\tgt\t"
 
 
@@ -35,6 +38,9 @@ def grid_file(tmp_path: Path, *rows: str, header: str = "\t".join(GRID_COLUMNS))
         (ROW.replace("coco", "coco+coco"), "line 3, column data: 'coco+coco': a data set is there twice"),
         (ROW.replace("256x192", "256"), "line 3, column input"),
         (ROW.replace("one", "One Run"), "line 3, column run"),
+        (ROW.replace("one", '"two"'), "line 3, column run: '\"two\"' must be lower-case letters"),
+        (ROW.replace("one", "one\tmore"), "line 3: 8 columns, not 7; there is a tab between each two"),
+        (ROW.replace("\t", "  "), "line 3: 1 columns, not 7"),
         (ROW.replace("gt", ""), "line 3, column detectors"),
         (ROW + "first", "either a network or, for an ensemble, members"),
         (ROW.replace("one", "first"), "'first' is there twice"),
@@ -121,10 +127,33 @@ def test_a_new_row_changes_no_identity_and_a_second_label_shares_the_training(tm
 
 def test_unknown_runs_and_trainings_are_refused_with_what_there_is():
     experiment = load_experiment("smoke")
-    with pytest.raises(UserError, match="unknown run 'mspn-5' at scale smoke; there are: mspn-1"):
+    expected = "unknown run 'mspn-5' at scale smoke; did you mean mspn-2[?] there are: mspn-1"
+    with pytest.raises(UserError, match=expected):
         experiment.run("mspn-5")
     with pytest.raises(UserError, match="there are: mspn-1-s0-"):
         experiment.training("mspn-1-s0-0000000000")
+
+
+def test_results_belong_to_one_scales_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / CONFIG, CONFIG)
+    for folder in ("mine", "other"):
+        Path(folder).mkdir()
+        Path(folder, "own.yaml").write_text("extends: demo")
+    load_experiment("mine/own.yaml")
+    assert not Path("results").exists()
+    claim_results(load_experiment("mine/own.yaml"), "mine/own.yaml")
+    Path("mine/own.yaml").write_text("extends: demo\nseeds: [4]")  # one's own file may change
+    assert load_experiment(str(tmp_path / "mine/own.yaml")).scale.seeds == [4]
+    with pytest.raises(UserError, match=r"results/own: holds .* of scale mine/own\.yaml, not of other/own"):
+        load_experiment("other/own.yaml")
+    shutil.move("mine", "moved")
+    claim_results(load_experiment("moved/own.yaml"), "moved/own.yaml")  # a moved file takes its place
+    with pytest.raises(UserError, match=r"of scale moved/own\.yaml, not of other/own"):
+        load_experiment("other/own.yaml")
+    claim_results(load_experiment("workflow/config/scales/demo.yaml"), "workflow/config/scales/demo.yaml")
+    assert json.loads(Path("results/demo/scale.json").read_text()) == {"scale": "demo"}
+    assert load_experiment("demo").results == Path("results/demo")  # one scale, however it is spelt
 
 
 def test_a_scale_that_lacks_what_a_run_needs_is_refused(tmp_path):
@@ -133,5 +162,5 @@ def test_a_scale_that_lacks_what_a_run_needs_is_refused(tmp_path):
     with pytest.raises(UserError, match="needs its member"):
         load_experiment(str(path))
     path.write_text("extends: demo\nruns: [mspn-1, mspn-77]")
-    with pytest.raises(UserError, match=r"unknown \['mspn-77'\]"):
+    with pytest.raises(UserError, match=r"unknown \['mspn-77'\]; did you mean mspn-2-k77\? the grid has"):
         load_experiment(str(path))

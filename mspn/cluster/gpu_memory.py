@@ -11,7 +11,7 @@ from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
-from mspn.networks.build import construct, definition
+from mspn.networks.build import construct, count_stages, definition
 from mspn.training.hardware import Options, check_options, micro_batches
 from mspn.training.memory import STORE_SHARE, USABLE
 from mspn.training.objective import Objective
@@ -108,6 +108,7 @@ def training_bytes(experiment: Experiment, run: Run, samples: int) -> tuple[int,
 def _without_numbers(experiment: Experiment, run: Run) -> tuple[Any, Objective]:
     """The run's network on torch's ``meta`` device, and its objective."""
     _, earlier, last = SUPERVISIONS[run.supervision]
+    defined, size = definition(run, experiment.scale.width), experiment.input_size(run)
     with META:
-        network: Any = construct(*definition(run, experiment.scale.width)).train()
-    return network, Objective(experiment.input_size(run), len(network.stages), earlier, last)
+        network = construct(*defined).train()
+    return network, Objective(size, count_stages(*defined, size), earlier, last)

@@ -9,13 +9,25 @@ import argparse
 import importlib
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 import mspn
 from mspn import commands
-from mspn.errors import UserError
+from mspn.errors import UserError, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses what it does not know in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """What is wrong, what may be meant where a word is not one of several, and where to read on."""
+        choice = re.search(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)$", message)
+        hint = did_you_mean(choice[1], re.findall(r"[\w.-]+", choice[2])) if choice else ""
+        self.exit(2, f"{self.prog}: {message}; {hint}{self.prog} --help says more\n")
 
 
 def verbs_of(package: ModuleType) -> dict[str, ModuleType]:
@@ -42,7 +54,7 @@ def add_verbs(parser: argparse.ArgumentParser, package: ModuleType, title: str) 
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line, every verb's arguments included."""
-    parser = argparse.ArgumentParser(prog="mspn", description=mspn.__doc__)
+    parser = Parser(prog="mspn", description=mspn.__doc__)
     parser.add_argument("--version", action="version", version=f"mspn {mspn.__version__}")
     add_verbs(parser, commands, "verb")
     return parser

@@ -32,7 +32,7 @@ from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
-from mspn.experiment.load import load_experiment
+from mspn.experiment.load import claim_results, load_experiment
 
 if TYPE_CHECKING:
     import torch
@@ -146,6 +146,7 @@ def training_data(
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when done, 75 or 130 when told to stop and saved, 1 when a replication differs."""
     experiment = load_experiment(args.scale)
+    claim_results(experiment, args.scale)
     task = task_of(args, experiment)
 
     from mspn.training.train import REQUEUE, Stop
@@ -218,6 +219,7 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
     import torch
 
     from mspn.data.batches import training_batches
+    from mspn.networks.build import count_stages, definition
     from mspn.networks.imagenet import pretrain
     from mspn.training.hardware import check_options, joined, micro_batches, prepare, set_up
     from mspn.training.memory import probe
@@ -231,10 +233,12 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
     size, micro = micro_batches(recipe.batch, recipe.norm_batch, processes.world)
     check_options(machine.options, machine.device.type, micro)
     set_up(machine.device, machine.options, recipe.precision)
-    network = starting_network(run, experiment.scale.width, seed, recipe.head_scale)
+    input_size, width = experiment.input_size(run), experiment.scale.width
+    stages = count_stages(*definition(run, width), input_size)
+    network = starting_network(run, width, seed, recipe.head_scale)
     origin = pretrain(network, experiment, run)
     _, earlier, last = SUPERVISIONS[run.supervision]
-    objective = Objective(experiment.input_size(run), len(network.stages), earlier, last, recipe.precision)  # type: ignore[arg-type]
+    objective = Objective(input_size, stages, earlier, last, recipe.precision)
     if args.probe_memory:
         said = probe(
             network,

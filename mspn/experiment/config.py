@@ -1,6 +1,5 @@
 """A scale's configuration: data, detectors, sizes, recipes and seeds, checked before any work starts."""
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mspn.errors import UserError
+from mspn.errors import UserError, did_you_mean
 
 CONFIG = Path("workflow/config")
 RECIPES = CONFIG / "recipes.yaml"
@@ -275,8 +274,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         names = sorted(p.stem for p in (CONFIG / "scales").glob("*.yaml"))
-        near = difflib.get_close_matches(path.stem, names, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(path.stem, names)
         raise UserError(
             f"{path}: no such scale; {hint}there are: {', '.join(names)}; or give a path to a .yaml file"
         ) from None

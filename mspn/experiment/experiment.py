@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from mspn.errors import UserError
+from mspn.errors import UserError, did_you_mean, shown
 from mspn.experiment.config import (
     CocoData,
     DetectionFile,
@@ -24,7 +24,7 @@ from mspn.experiment.config import (
 from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.experiment.identity import REVISIONS, content_hash, digest
 from mspn.experiment.joint_sets import load_joint_set
-from mspn.experiment.networks import family, network_spec
+from mspn.experiment.networks import family, network_spec, revisions_of, slug
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,10 @@ class Experiment:
     def run(self, name: str) -> Run:
         """A run by name; UserError lists those there are."""
         if name not in self.grid:
+            hint = did_you_mean(name, self.grid)
             raise UserError(
-                f"unknown run {name!r} at scale {self.scale.name}; there are: {', '.join(self.grid)}"
+                f"unknown run {shown(name)!r} at scale {self.scale.name}; {hint}there are: "
+                f"{', '.join(self.grid)}"
             )
         return self.grid[name]
 
@@ -139,7 +141,10 @@ class Experiment:
             "crops": self.scale.crops if self.scale.crops == "exact" else self.scale.crops.model_dump(),
             "pretrained": None if pretrained is None else content_hash(pretrained),
             "seed": seed,
-            "revisions": {part: REVISIONS[part] for part in ("data", "training", family(run.network))},
+            "revisions": {
+                **{part: REVISIONS[part] for part in ("data", "training")},
+                **revisions_of(run.network),
+            },
         }
 
     def pretrained_file(self, run: Run) -> Path | None:
@@ -162,7 +167,7 @@ class Experiment:
 
     def training_id(self, run: Run, seed: int) -> str:
         """``{network}-s{seed}-{hash}``: runs that share an identity share one training and its folder."""
-        return f"{run.network}-s{seed}-{digest(self.identity(run, seed))}"
+        return f"{slug(run.network)}-s{seed}-{digest(self.identity(run, seed))}"
 
     def trunk_identity(self, run: Run, seed: int) -> dict[str, Any]:
         """What decides a training up to its cool-down: all but its length, so that budgets share it."""
@@ -172,7 +177,7 @@ class Experiment:
 
     def trunk_id(self, run: Run, seed: int) -> str:
         """``{network}-s{seed}-{hash}`` of the trunk that the training branches off from."""
-        return f"{run.network}-s{seed}-{digest(self.trunk_identity(run, seed))}"
+        return f"{slug(run.network)}-s{seed}-{digest(self.trunk_identity(run, seed))}"
 
     def trunk_folder(self, run: Run, seed: int, step: int) -> Path:
         """Where the state of a trunk after ``step`` steps lies."""
@@ -257,8 +262,9 @@ class Experiment:
         return list(dict.fromkeys(run.network for run in self.trained))
 
     def network_revisions(self) -> dict[str, int]:
-        """The revisions of the families that the runs' networks belong to."""
-        return {name: REVISIONS[name] for name in sorted({family(n) for n in self.networks()})}
+        """The revisions of the families that the runs' networks belong to, and of one's own networks."""
+        found = {part: n for network in self.networks() for part, n in revisions_of(network).items()}
+        return dict(sorted(found.items()))
 
     def annotation_files(self, dataset: str, split: Literal["train", "val"]) -> list[Path]:
         """The annotation files that a split of a real data set is read from."""

@@ -85,6 +85,7 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         found = rows[0][1] if rows else []
         raise UserError(f"{path}: columns are {found}; expected {list(GRID_COLUMNS)}, with tabs between")
     for number, values in rows[1:]:
+        values += [""] * (len(values) == len(GRID_COLUMNS) - 1)  # editors cut the tab at the end of a line
         if len(values) != len(GRID_COLUMNS):
             raise UserError(
                 f"{path}, line {number}: {len(values)} columns, not {len(GRID_COLUMNS)}; there is a tab "

@@ -1,16 +1,18 @@
 """From a scale's name to its experiment: the grid's runs, what searches and budgets add, all checked."""
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mspn.errors import UserError
+from mspn.errors import UserError, did_you_mean
 from mspn.experiment.config import CocoData, Scale, joint_set_of, load_scale, scale_path
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import GRID, Run, load_grid
 from mspn.experiment.joint_sets import load_joint_set
 from mspn.experiment.networks import NETWORKS, family
+from mspn.files import read_json, write_json
+
+OWNER = "scale.json"  # in the folder of results: the scale that they are of
 
 
 def load_experiment(scale: str, grid: Path = GRID) -> Experiment:
@@ -20,7 +22,10 @@ def load_experiment(scale: str, grid: Path = GRID) -> Experiment:
     if config.runs is not None:
         unknown = [name for name in config.runs if name not in runs]
         if unknown:
-            raise UserError(f"scale {config.name}: runs: unknown {unknown}; the grid has: {', '.join(runs)}")
+            hint = did_you_mean(unknown[0], runs)
+            raise UserError(
+                f"scale {config.name}: runs: unknown {unknown}; {hint}the grid has: {', '.join(runs)}"
+            )
         runs = {name: run for name, run in runs.items() if name in config.runs}
     else:
         runs = {name: run for name, run in runs.items() if not _elsewhere(config, run)}
@@ -34,7 +39,31 @@ def load_experiment(scale: str, grid: Path = GRID) -> Experiment:
     experiment = Experiment(config, runs)
     for run in runs.values():
         _check_run(experiment, run)
+    owner = _owner(experiment)
+    if owner and scale_path(owner).resolve() != scale_path(scale).resolve():
+        raise UserError(
+            f"{experiment.results}: holds the results of scale {owner}, not of {scale}: two scales have one "
+            "name; give one of them another (`name:`)"
+        )
     return experiment
+
+
+def claim_results(experiment: Experiment, scale: str) -> None:
+    """Note in the scale's folder of results which scale they are of; `load_experiment` refuses any other."""
+    if not _owner(experiment):
+        name, here = scale_name(scale), Path.cwd().resolve()
+        if name.endswith((".yaml", ".yml")):  # a copied tree keeps what is its own
+            file = scale_path(scale).resolve()
+            name = str(file.relative_to(here) if file.is_relative_to(here) else file)
+        write_json(experiment.results / OWNER, {"scale": name})
+
+
+def _owner(experiment: Experiment) -> str:
+    """The scale that the results are of; empty where none is noted, or its file is there no more."""
+    path = experiment.results / OWNER
+    noted = read_json(path, "note of a scale") if path.is_file() else {}
+    scale = str(noted.get("scale", "")) if isinstance(noted, dict) else ""
+    return scale if scale and scale_path(scale).is_file() else ""
 
 
 def scale_name(scale: str) -> str:
@@ -55,11 +84,8 @@ def _elsewhere(scale: Scale, run: Run) -> bool:
     known = {*scale.datasets, *scale.stand_in_data}
     unknown = [name for name in run.datasets if name not in known]
     for name in unknown:
-        near = difflib.get_close_matches(name, known, 1)
-        if near:
-            raise UserError(
-                f"scale {scale.name}: run {run.run!r}: no data set {name!r}; did you mean {near[0]}?"
-            )
+        if hint := did_you_mean(name, known):
+            raise UserError(f"scale {scale.name}: run {run.run!r}: no data set {name!r}; {hint.strip()}")
     return bool(unknown)
 
 

@@ -15,13 +15,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from mspn.data.skeletons import skeleton_of_weights
 from mspn.errors import UserError, shown
-from mspn.networks.build import constructor
+from mspn.networks.build import PROJECTS, constructor
 
 FORMAT = 1
 # What a network cannot be rebuilt and used without.
 NEEDED = ("format", "constructor", "keywords", "joint_set", "input_size", "tensor_hash")
 # Where weights come from, for people and for the check that they are a run's; absent or null if not known.
 TOLD: dict[str, type] = {"run": str, "training_id": str, "source": str, "seed": int, "step": int}
+OWN_KEYWORDS: dict[str, Any] = {"joints": int, "scales": int, "width": float}  # of networks of one's own
 MOST_STAGES = 16  # twice the deepest network of the benchmark: a small file must not build a huge network
 SMALLEST_PX, LARGEST_PX = 16, 1024  # of an input's sides; the paper's are 192 to 384
 DEEPEST = 32  # lists and mappings within each other; a training's header has 6
@@ -109,11 +110,15 @@ def _check_keywords(path: Any, keywords: Any, place: str) -> None:
         raise UserError(f"{place}: {error}") from None
     if not isinstance(keywords, dict):
         raise UserError(f"{place}: keywords {_quoted(keywords)} are not a mapping")
-    types, parameters = typing.get_type_hints(function), inspect.signature(function).parameters
-    lines = [f"  {shown(name)}: no such keyword" for name in keywords if name not in parameters]
-    for name, parameter in parameters.items():
+    types, needed = OWN_KEYWORDS, set(OWN_KEYWORDS)
+    if path in PROJECTS:
+        types, parameters = typing.get_type_hints(function), inspect.signature(function).parameters.values()
+        types.pop("return", None)
+        needed = {p.name for p in parameters if p.default is inspect.Parameter.empty}
+    lines = [f"  {shown(name)}: no such keyword" for name in keywords if name not in types]
+    for name in types:
         if name not in keywords:
-            lines += [f"  {name}: missing"] if parameter.default is inspect.Parameter.empty else []
+            lines += [f"  {name}: missing"] if name in needed else []
             continue
         try:
             TypeAdapter(types[name]).validate_python(keywords[name], strict=True)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mspn.errors import UserError, shown
 from mspn.files import atomic
-from mspn.networks.build import construct, constructor
+from mspn.networks.build import PROJECTS, construct, constructor
 from mspn.networks.downloads import refuse_other_files
 from mspn.networks.header import FORMAT, check_header, parse_header
 
@@ -43,7 +43,12 @@ def tensor_hash(state: Mapping[str, Tensor]) -> str:
 
 
 def complete_keywords(path: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords with the constructor's defaults filled in: a later change of a default changes no file."""
+    """The keywords with the constructor's defaults filled in: a later change of a default changes no file.
+
+    One's own network is left as it is: its defaults may be anything.
+    """
+    if path not in PROJECTS:
+        return dict(keywords)
     parameters = inspect.signature(constructor(path)).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     return {**defaults, **keywords}

@@ -26,6 +26,7 @@ import mspn
 from mspn.errors import UserError
 from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
+from mspn.experiment.load import OWNER
 from mspn.experiment.paper import FIGURES
 from mspn.files import atomic, sha256
 from mspn.report.addresses import trainings_of
@@ -56,7 +57,7 @@ def bundled_files(experiment: Experiment, small: bool = False) -> list[Path]:
         for path in experiment.results.rglob("*")
         if path.is_file()
         and path.suffix in KINDS
-        and path.name not in PICTURES
+        and path.name not in {*PICTURES, OWNER}  # a restored folder belongs to who takes it up
         and path.relative_to(experiment.results).parts[0] not in left_out
     }
     found |= {

@@ -14,6 +14,7 @@ from mspn.experiment.paper import FLOPS, Figure, Figures
 from mspn.report.addresses import paper_address
 from mspn.report.cells import Book, signed
 from mspn.report.measured import Measures
+from mspn.report.own_tables import check_own, own_view
 from mspn.report.points import ceiling
 from mspn.report.reference import Reference
 from mspn.report.results import Results
@@ -34,6 +35,9 @@ def load_layout(path: Path = TABLES) -> dict[str, Any]:
     missing = {"protocol", "metrics", "hidden", "tables"} - set(layout or ())
     if missing:
         raise UserError(f"{path}: missing {', '.join(sorted(missing))}")
+    for name, spec in layout["tables"].items():
+        if "runs" in spec:
+            check_own(name, spec, str(path))
     return dict(layout)
 
 
@@ -54,9 +58,14 @@ class Tables:
         self.scale = results.experiment.scale.name
 
     def views(self) -> list[View]:
-        """Tables 1 to 9, in order."""
+        """Tables 1 to 9, and those of one's own, in the file's order."""
+        protocol = self.layout["protocol"]
         return [
-            self._long(number, spec) if "columns" in spec else self._grid(number, spec)
+            own_view(self.results, self.book, protocol, number, spec)
+            if "runs" in spec
+            else self._long(number, spec)
+            if "columns" in spec
+            else self._grid(number, spec)
             for number, spec in self.layout["tables"].items()
         ]
 

@@ -157,7 +157,11 @@ def checkpoint_gradients(network: nn.Module) -> None:
     Parts are the modules a stage consists of: its down path, up path, heads, aggregation. The second
     computation must not move batch norm's running statistics a second time.
     """
-    stages: Any = network.stages
+    stages: Any = getattr(network, "stages", None)
+    if stages is None:
+        raise UserError(
+            "--gradient-checkpointing: the network has no attribute `stages` that names its parts"
+        )
     for stage in stages:
         for part in stage.children():
             for module in part if isinstance(part, nn.ModuleList) else [part]:

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,8 +12,10 @@ from snakemake.settings.enums import RerunTrigger
 
 from mspn.errors import UserError
 from mspn.experiment.config import parse_size
+from mspn.experiment.grid import load_grid
 from mspn.experiment.identity import REVISIONS, code_hash
-from mspn.experiment.load import load_experiment, scale_name
+from mspn.experiment.load import claim_results, load_experiment, scale_name
+from mspn.experiment.networks import is_own
 from mspn.experiment.tuning import round_evaluations, searched
 
 # Jobs use the Python that Snakemake runs in, also where the environment is not activated.
@@ -58,6 +61,13 @@ try:
     SCALE = scale_name(SCALE)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+# Networks of one's own are built and tried before any job, by a process of its own: torch takes long to import.
+if workflow.is_main_process and any(map(is_own, EXPERIMENT.networks())):
+    check = [sys.executable, "-m", "mspn", "check-networks", "--scale", SCALE]
+    done = subprocess.run(check, capture_output=True, text=True)
+    if done.returncode:
+        raise WorkflowError(done.stderr.strip().removeprefix("mspn: "))
 
 RESULTS = str(EXPERIMENT.results)
 REPORTS = str(EXPERIMENT.reports)

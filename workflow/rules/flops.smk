@@ -19,7 +19,8 @@ rule flops:
         scale=SCALE,
     params:
         folder=lambda w, output: str(Path(output.table).parent),
-        networks=EXPERIMENT.networks(),
+        # A row of the grid each, as all are counted.
+        networks={r.run: [r.network, r.input, r.supervision, r.data, r.members] for r in load_grid().values()},
         revisions={**EXPERIMENT.network_revisions(), "flops": REVISIONS["flops"]},
     shell:
         "python -m mspn flops --scale {resources.scale:q} --full-size --out {params.folder:q} 2>&1 | tee {log}"

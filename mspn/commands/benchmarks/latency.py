@@ -98,16 +98,16 @@ def decided_by(experiment: "Experiment", run: "Run", repeats: int, device: str) 
     """
     import torch
 
-    from mspn.experiment.identity import REVISIONS
-    from mspn.experiment.networks import family
+    from mspn.experiment.networks import revisions_of
     from mspn.networks.build import definition
 
     constructor, keywords = definition(run, experiment.scale.width)
+    revisions = list(revisions_of(run.network).values())
     return {
         "constructor": constructor,
         "keywords": keywords,
         "input": list(experiment.input_size(run)),
-        "revision": REVISIONS[family(run.network)],
+        "revision": revisions[0] if len(revisions) == 1 else revisions,
         "device": device,
         "torch": torch.__version__,
         "repeats": repeats,
