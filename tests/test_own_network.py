@@ -123,7 +123,7 @@ def test_what_a_network_lacks_is_named(module, old, new, expected):
 def test_the_command_names_the_run(module, capsys):
     module(MODULE)
     assert main(["check-networks"]) == 0
-    assert "mynets:tiny: 1 stages, 2,441 parameters" in capsys.readouterr().out
+    assert "mynets:tiny: 1 stages, 4,865 parameters" in capsys.readouterr().out
     module(MODULE.replace("def tiny(", "def small("))
     assert main(["check-networks"]) == 2
     assert "mspn: run 'tiny', network mynets:tiny: module mynets has no" in capsys.readouterr().err

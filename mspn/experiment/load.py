@@ -9,9 +9,10 @@ from mspn.experiment.config import CocoData, Scale, joint_set_of, load_scale, sc
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import GRID, Run, load_grid
 from mspn.experiment.joint_sets import load_joint_set
-from mspn.experiment.networks import NETWORKS, family
+from mspn.experiment.networks import NETWORKS, family, is_own
 from mspn.files import read_json, write_json
 
+OWN_RUNS = "own"  # among a scale's runs: all rows of the grid whose networks are of one's own
 OWNER = "scale.json"  # in the folder of results: the scale that they are of
 
 
@@ -20,13 +21,16 @@ def load_experiment(scale: str, grid: Path = GRID) -> Experiment:
     config = load_scale(scale)
     runs = load_grid(grid)
     if config.runs is not None:
-        unknown = [name for name in config.runs if name not in runs]
+        unknown = [name for name in config.runs if name not in runs and name != OWN_RUNS]
         if unknown:
             hint = did_you_mean(unknown[0], runs)
             raise UserError(
                 f"scale {config.name}: runs: unknown {unknown}; {hint}the grid has: {', '.join(runs)}"
             )
-        runs = {name: run for name, run in runs.items() if name in config.runs}
+        own = OWN_RUNS in config.runs
+        runs = {
+            name: run for name, run in runs.items() if name in config.runs or (own and is_own(run.network))
+        }
     else:
         runs = {name: run for name, run in runs.items() if not _elsewhere(config, run)}
     _check_data(config, {name for run in runs.values() for name in run.datasets})
