@@ -14,6 +14,7 @@ from mspn.evaluation.metrics import bootstrap, distances, mpii, pck
 from mspn.evaluation.metrics.bootstrap import COCO_FIGURES, Matches
 from mspn.evaluation.metrics.distances import Distances, Measure
 from mspn.evaluation.metrics.matches import hashes, load_matches
+from mspn.evaluation.metrics.resampling import interval
 from mspn.files import is_sealed, sha256
 
 MATCHES = "matches.npz"
@@ -59,6 +60,22 @@ def rescored(
             values = [math.nan if v < 0 else v for v in bootstrap.figures(matches).tolist()]
             figures = dict(zip(COCO_FIGURES, values, strict=True))
         found |= {(protocol, metric): 100 * value for metric, value in figures.items()}
+    return found
+
+
+def intervals(
+    by_protocol: Mapping[str, Matches | Distances], skeleton: Skeleton, seed: int, count: int
+) -> dict[tuple[str, str], tuple[float, float]]:
+    """(protocol, metric) -> the ends of the bootstrap interval of ``count`` replicates, in percent."""
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for name, measure in measures(by_protocol, skeleton).items():
+        matches, protocol = by_protocol[name], name.partition(":")[0]
+        if isinstance(matches, Distances):
+            assert measure is not None
+            names, drawn = measure.figures, distances.replicates(measure, matches, seed, count)
+        else:
+            names, drawn = COCO_FIGURES, bootstrap.replicates(matches, seed, count)
+        found |= {(protocol, m): interval(100 * column) for m, column in zip(names, drawn.T, strict=True)}
     return found
 
 
