@@ -11,6 +11,8 @@ from typing import Any
 
 from mspn.errors import UserError
 
+SEAL = "sha256_of_the_rest"  # the key under which a JSON object tells the hash of its other entries
+
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
@@ -68,3 +70,50 @@ def sha256(path: Path | str) -> str:
     """The hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_of_entries(value: dict[str, Any]) -> str:
+    rest = {key: entry for key, entry in value.items() if key != SEAL}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def write_sealed(path: Path | str, value: dict[str, Any]) -> None:
+    """Write a JSON object atomically with the hash of its entries, which `read_sealed` checks."""
+    plain = json.loads(json.dumps(value, allow_nan=False))  # as it will be read: lists, keys that are text
+    write_json(path, {**plain, SEAL: _hash_of_entries(plain)})
+
+
+def read_sealed(path: Path | str, what: str, remedy: str) -> Any:
+    """Read JSON; UserError, which ends in ``remedy``, where it is not what `write_sealed` wrote.
+
+    Files without a seal, which older versions wrote, are read as they are; `is_sealed` tells.
+    """
+    value = read_json(path, what)
+    if is_sealed(value) and value[SEAL] != _hash_of_entries(value):
+        raise UserError(f"{path}: not as it was written: damaged, or edited by hand; {remedy}")
+    return value
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether a JSON value that was read tells the hash of its entries."""
+    return isinstance(value, dict) and SEAL in value
+
+
+def _hash_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def write_hash(path: Path | str) -> None:
+    """Keep a file's hash beside it, in ``sha256sum``'s form, for what has no place for one of its own."""
+    path = Path(path)
+    write_text(_hash_file(path), f"{sha256(path)}  {path.name}\n")
+
+
+def check_hash(path: Path, remedy: str) -> bool:
+    """Whether a file has its hash beside it; UserError, which ends in ``remedy``, where it has another."""
+    beside = _hash_file(path)
+    if not beside.is_file():
+        return False
+    if beside.read_text(encoding="utf-8", errors="replace").split()[:1] != [sha256(path)]:
+        raise UserError(f"{path}: not as it was written: damaged, or edited by hand; {remedy}")
+    return True

@@ -15,13 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from mspn.data.detectors import BOXES_HASH
 from mspn.evaluation.metrics import bootstrap
 from mspn.evaluation.metrics.matches import save_matches
 from mspn.evaluation.protocols import protocols_for
+from mspn.evaluation.rescoring import EVIDENCE, evidence
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import Figures, load_figures
+from mspn.files import sha256, write_hash, write_sealed
 from mspn.report import points
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -156,7 +159,8 @@ def write_evaluation(experiment: Experiment, run: Run, seed: int, detector: str,
         "versions": {"python": "3.11", "torch": "0"},
         "machine": {"cpu": "made up"}, "bootstrap": {"replicates": 40, "seed": 0, "level": 0.95},
     }  # fmt: skip
-    write(folder / "metrics.json", {"address": address, "rows": rows})
+    found = {"address": address, "rows": rows, EVIDENCE: evidence(folder, matches)}
+    write_sealed(folder / "metrics.json", found)
 
 
 def predictions(seed: int) -> list[dict[str, Any]]:
@@ -238,6 +242,7 @@ def write_flops(experiment: Experiment) -> None:
     path = experiment.results / "flops" / "flops.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(lines))
+    write_hash(path)
 
 
 def write_trained(experiment: Experiment) -> None:
@@ -257,7 +262,7 @@ def write_ceiling(experiment: Experiment) -> None:
         {"dataset": d, "input": f"{h}x{w}", "protocol": "paper", "metric": "AP", "value": 83.25}
         for d, (h, w) in sizes
     ]
-    write(experiment.results / "ceiling.json", {"scale": experiment.scale.name, "ceilings": rows})
+    write_sealed(experiment.results / "ceiling.json", {"scale": experiment.scale.name, "ceilings": rows})
 
 
 def write_latency(experiment: Experiment) -> None:
@@ -267,13 +272,17 @@ def write_latency(experiment: Experiment) -> None:
         alone = 2 + len(run) / 3
         lines.append(f"{run},{alone:.2f},{alone / 4:.2f},96x72,0.125,1,made-up <i>device\n")
     (experiment.results / "latency.csv").write_text("".join(lines))
+    write_hash(experiment.results / "latency.csv")
 
 
 def write_boxes(experiment: Experiment) -> None:
     """Box AP of every detector on COCO."""
     for detector, ap in (("gt", 100.0), ("det-49.4", 49.3), ("det-41.1", 41.2)):
         path = experiment.boxes_file("coco", detector).with_suffix(".metrics.json")
-        write(path, {"kind": "simulated", "box_ap": ap, "expected_box_ap": None, "detections": 180})
+        measured = {"kind": "simulated", "box_ap": ap, "expected_box_ap": None, "detections": 180}
+        write(experiment.boxes_file("coco", detector), [{"made up": True}])
+        boxes = sha256(experiment.boxes_file("coco", detector))
+        write_sealed(path, {**measured, BOXES_HASH: boxes})
 
 
 def write_pictures(experiment: Experiment) -> None:

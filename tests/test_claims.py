@@ -1,5 +1,6 @@
 """The claims: true of the paper's own figures, and judged by the stated rules on what was measured."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -197,10 +198,14 @@ def test_kept_replicates_are_used_and_a_damaged_one_is_made_again(monkeypatch, t
     experiment = report_tree.fill("madeup", runs=("mspn-2",))
     weights = {("mspn-2", "gt"): 1.0}
     first = Draws(collect(experiment)).images(weights, (0,))
-    (kept,) = (experiment.results / "replicates").glob("*.npy")
-    kept.write_bytes(kept.read_bytes()[:50])
-    np.testing.assert_array_equal(Draws(collect(experiment)).images(weights, (0,)), first)
-    np.save(kept, first + 1)
+    (kept,) = (experiment.results / "replicates").glob("*.f8")
+    whole = kept.read_bytes()
+    for damaged in (whole[:50], whole[:99] + bytes([whole[99] ^ 1]) + whole[100:]):
+        kept.write_bytes(damaged)
+        np.testing.assert_array_equal(Draws(collect(experiment)).images(weights, (0,)), first)
+        assert kept.read_bytes() == whole
+    numbers = (first + 1).tobytes()
+    kept.write_bytes(hashlib.sha256(numbers).digest() + numbers)
     np.testing.assert_array_equal(Draws(collect(experiment)).images(weights, (0,)), first + 1)
 
 

@@ -1,6 +1,8 @@
 """A run's evaluation, whole: on an oracle, on an untrained network, and on weights that must be refused."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
+from mspn.cluster import deep
 from mspn.commands.cli import main
-from mspn.data.detectors import as_detections
+from mspn.data.detectors import BOXES_HASH, as_detections
 from mspn.data.geometry import crop_matrices, test_crops, transform
 from mspn.data.load import load_annotations, load_split
 from mspn.data.synth import make_dataset
@@ -22,10 +25,11 @@ from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble
 from mspn.evaluation.metrics import bootstrap, coco, mpii
 from mspn.evaluation.metrics.matches import load_matches
 from mspn.evaluation.protocols import PROTOCOLS, protocols_for
+from mspn.evaluation.rescoring import EVIDENCE
 from mspn.experiment.grid import SUPERVISIONS
 from mspn.experiment.load import load_experiment
 from mspn.experiment.networks import network_spec
-from mspn.files import read_json, write_json
+from mspn.files import SEAL, read_json, sha256, write_json, write_sealed
 from mspn.networks.build import build_network
 from mspn.networks.weights import save_weights
 from mspn.training.targets import make_targets
@@ -200,6 +204,79 @@ def test_annotations_that_do_not_fit_are_refused_before_any_figure(experiment, h
     with pytest.raises(UserError, match="instead of 100"):
         evaluate(experiment, experiment.run("mspn-2"), 0, "gt", CPU)
     assert not (evaluated / "metrics.json").exists()
+
+
+@contextmanager
+def damaged(path: Path, change: Callable[[bytes], bytes]) -> Iterator[None]:
+    """A file with other bytes, for a while."""
+    whole = path.read_bytes()
+    path.write_bytes(change(whole))
+    try:
+        yield
+    finally:
+        path.write_bytes(whole)
+
+
+def older(data: bytes, **row: float) -> bytes:
+    """What a version without hashes would have written, with changes to the first row."""
+    content = json.loads(data)
+    del content[SEAL], content[EVIDENCE]
+    content["rows"][0] |= row
+    return json.dumps(content).encode()
+
+
+def test_scored_again_predictions_give_their_matches_and_those_their_intervals(experiment, evaluated):
+    def problem() -> str:
+        return "".join(finding.problem for finding in deep.check_predictions(experiment).findings)
+
+    metrics, predictions = evaluated / "metrics.json", evaluated / "predictions.json"
+    assert problem() == ""
+    low = json.loads(metrics.read_text())["rows"][0]["low"]
+    with damaged(metrics, older):
+        assert problem() == ""
+        with damaged(predictions, lambda data: data[: data.rindex(b'"score"')] + b'"score": 0.999}]'):
+            assert "predictions.json: scored again, it does not give matches.npz" in problem()
+    with damaged(metrics, lambda data: older(data, low=low + 0.01)):
+        assert "the interval of AP under paper is not that of matches.npz" in problem()
+
+
+def test_data_that_are_not_those_that_were_made_are_refused(experiment, here):
+    root, data = experiment.data_folder("coco"), experiment.scale.datasets["coco"]
+    alone = replace(experiment, grid={"mspn-2": experiment.run("mspn-2")})
+    (root / "dataset.json").write_text("{}")
+    assert deep.check_pictures(alone).findings == []
+    picture = next((root / "val").glob("*.jpg"))
+    with damaged(picture, lambda data: data[:900] + bytes([data[900] ^ 1]) + data[901:]):
+        found = deep.check_pictures(alone).findings
+        assert [picture.name in finding.problem for finding in found] == [True]
+        with pytest.raises(UserError, match="not the picture that the data set lists"):
+            evaluate(experiment, experiment.run("mspn-2"), 0, "gt", CPU)
+    annotations = root / "annotations/person_keypoints_val.json"
+    with (
+        damaged(annotations, lambda data: data.replace(b'"area": ', b'"area": 1', 1)),
+        pytest.raises(UserError, match=r"person_keypoints_val\.json: damaged or edited"),
+    ):
+        load_split(data, root, "val")
+
+
+def test_boxes_that_are_not_those_that_were_made_are_refused(experiment, here):
+    boxes = experiment.boxes_file("coco", "gt")
+    beside = boxes.with_suffix(".metrics.json")
+    write_sealed(beside, {BOXES_HASH: sha256(boxes)})
+    with (
+        damaged(boxes, lambda data: data.replace(b".", b".5", 1)),
+        pytest.raises(UserError, match=r"gt\.json: not the boxes .* -R results/smoke/boxes/coco/gt\.json"),
+    ):
+        evaluate(experiment, experiment.run("mspn-2"), 0, "gt", CPU)
+    beside.unlink()
+
+
+@pytest.mark.parametrize("area", [1e9, 0.0, -1.0, float("nan"), "5", None, True])
+def test_areas_that_no_person_has_are_refused(experiment, here, area):
+    annotations = load_annotations(experiment.scale.datasets["coco"], experiment.data_folder("coco"), "val")
+    person = next(a for a in annotations["annotations"] if any(a["keypoints"]))
+    with pytest.raises(UserError, match=f"annotation {person['id']}: area"):
+        coco.index({**annotations, "annotations": [{**person, "area": area}]})
 
 
 @pytest.mark.parametrize(

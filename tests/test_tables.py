@@ -22,8 +22,9 @@ from mspn.report.claims import evaluate
 from mspn.report.claims_view import claim_context
 from mspn.report.draws import Draws
 from mspn.report.formats import slot_text, to_csv, to_html, to_latex, to_markdown
+from mspn.report.reading import read_metrics
 from mspn.report.reference import load_reference
-from mspn.report.results import collect, read_metrics, sampled_lines, seed_halfwidth
+from mspn.report.results import collect, sampled_lines, seed_halfwidth
 from mspn.report.tables import Tables, load_layout
 from tests import report_tree
 
@@ -302,7 +303,7 @@ def test_rows_that_a_small_scale_does_not_run_show_the_reference_runs_figures(mo
     views = Tables(collect(experiment), load_figures(), load_layout(), book, reference).views()
     figure = load_figures()[2, "MSPN, 3 stages", "AP"]
     rows = [
-        read_metrics(path)[1].set_index(["protocol", "metric"]).value["paper", "AP"]
+        read_metrics(path, None)[1].set_index(["protocol", "metric"]).value["paper", "AP"]
         for path in kept.glob("results/madeup/runs/mspn-3/seed-*/det-49.4/metrics.json")
     ]
     cell = cells(book, "reference")["Table 2", figure.row, "AP"]

@@ -16,6 +16,7 @@ import psutil
 import yaml
 
 from mspn.cluster import preflight
+from mspn.cluster.deep import check_figures, read_everything
 from mspn.cluster.failures import explain_files
 from mspn.cluster.findings import Check
 from mspn.cluster.jobs import STATE, controllers, outputs_being_made, slurm_jobs
@@ -246,8 +247,11 @@ def check_workflow(logs: Path, state: Path = STATE) -> Check:
     return check
 
 
-def examine(scale: str, profile: Path | None = None, graph: bool = True) -> list[Check]:
-    """All checks, in order; a configuration that does not load, or a profile, ends them early."""
+def examine(scale: str, profile: Path | None = None, graph: bool = True, deep: bool = False) -> list[Check]:
+    """All checks, in order; a configuration that does not load, or a profile, ends them early.
+
+    With ``deep`` every file that a step has written is read whole.
+    """
     first = Check("configuration")
     try:
         experiment = load_experiment(scale)
@@ -270,9 +274,11 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True) -> list
         lambda: _check_training(experiment, site),
         *([lambda: check_graph(scale)] if graph else []),
         lambda: check_results(experiment),
+        lambda: check_figures(experiment),
         lambda: check_workflow(experiment.results / "logs"),
     ]
-    return [first, *(check() for check in rest)]
+    found = [first, *(check() for check in rest)]
+    return found + read_everything(experiment) if deep else found
 
 
 def _check_training(experiment: Experiment, site: Site) -> Check:

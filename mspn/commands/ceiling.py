@@ -24,13 +24,13 @@ def run(args: argparse.Namespace) -> int:
 
     from mspn.evaluation.ceiling import as_json, ceilings
     from mspn.experiment.load import load_experiment
-    from mspn.files import write_json
+    from mspn.files import write_sealed
 
     experiment = load_experiment(args.scale)
     found = ceilings(experiment)
     document = as_json(experiment, found)
     if args.out:
-        write_json(args.out, document)
+        write_sealed(args.out, document)
     if args.json:
         print(json.dumps(document, indent=1))
     else:

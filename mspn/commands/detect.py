@@ -22,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write ``{detector}.json`` and ``{detector}.metrics.json``."""
-    from mspn.data.detectors import detect
+    from mspn.data.detectors import BOXES_HASH, detect
     from mspn.data.load import is_mpii, load_annotations, load_split
     from mspn.errors import UserError
     from mspn.experiment.load import load_experiment
-    from mspn.files import write_json
+    from mspn.files import sha256, write_json, write_sealed
 
     experiment = load_experiment(args.scale)
     detectors, datasets = experiment.scale.detectors, experiment.scale.datasets
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     path = experiment.boxes_file(args.dataset, args.detector)
     metrics = {"scale": args.scale, "dataset": args.dataset, "detector": args.detector, **metrics}
     write_json(path, detections, indent=None)
-    write_json(path.with_suffix(".metrics.json"), metrics)
+    write_sealed(path.with_suffix(".metrics.json"), {**metrics, BOXES_HASH: sha256(path)})
     ap = "not defined" if metrics["box_ap"] is None else f"{metrics['box_ap']:.2f}"
     print(f"{path}: {len(detections)} boxes on {metrics['images']} images, box AP {ap}")
     return 0

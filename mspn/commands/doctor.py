@@ -2,8 +2,9 @@
 
 Configuration, versions, data sets and their counts, ground truth, detections and their measured box AP,
 pretrained weights, disk, memory, GPUs, what the profile says of trainings and whether their largest
-micro-batch fits a GPU, the graph of jobs, and what an earlier workflow left behind. The exit
-code is 1 when something is wrong.
+micro-batch fits a GPU, the graph of jobs, whether results belong to their files, and what an earlier
+workflow left behind. With --deep all that steps have written is read whole: pictures, crop stores, weights,
+checkpoints, boxes, and predictions, which are scored again. The exit code is 1 when something is wrong.
 """
 
 import argparse
@@ -16,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The scale and the profile it is to run with."""
     parser.add_argument("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
     parser.add_argument("--profile", type=Path, metavar="DIR", help="the Snakemake profile that will be used")
+    parser.add_argument(
+        "--deep", action="store_true", help="also read every picture, crop, weight and result that is there"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--failures",
@@ -34,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     if args.failures:
         print(*explain_files(*args.failures, since=args.since), sep="\n")
         return 0
-    checks = examine(args.scale, args.profile)
+    checks = examine(args.scale, args.profile, deep=args.deep)
     if args.json:
         print(as_json(checks))
         return int(any(check.failed for check in checks))

@@ -58,7 +58,7 @@ def _trained(args: argparse.Namespace) -> int:
     from mspn.errors import UserError
     from mspn.experiment.grid import GRID
     from mspn.experiment.load import load_experiment
-    from mspn.files import write_text
+    from mspn.files import write_hash, write_text
     from mspn.networks.flops import trained
 
     if args.figures or args.ledger:
@@ -69,6 +69,7 @@ def _trained(args: argparse.Namespace) -> int:
     text = pd.DataFrame(records).to_csv(index=False)
     if args.out:
         write_text(args.out / "trained.csv", text)
+        write_hash(args.out / "trained.csv")
     if args.json:
         print(json.dumps(records, indent=1))
     elif args.csv:
@@ -96,7 +97,7 @@ def _full(args: argparse.Namespace) -> int:
     from mspn.experiment.grid import GRID, load_grid
     from mspn.experiment.load import load_experiment
     from mspn.experiment.paper import FIGURES, printed_gflops
-    from mspn.files import write_json, write_text
+    from mspn.files import write_hash, write_json, write_text
     from mspn.networks.flops import compare
 
     grid = load_grid(args.grid or GRID)
@@ -122,6 +123,7 @@ def _full(args: argparse.Namespace) -> int:
     ledger_csv = pd.DataFrame(ledger).astype({"calls": "Int64"}).to_csv(index=False)
     if args.out:
         write_text(args.out / "flops.csv", rows_csv)
+        write_hash(args.out / "flops.csv")
         write_text(args.out / "ledger.csv", ledger_csv)
         write_json(args.out / "flops.json", document)
     if args.json:

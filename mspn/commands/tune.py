@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
     from mspn.experiment.load import load_experiment
     from mspn.experiment.tuning import decide_round, search_table
-    from mspn.files import write_json, write_text
+    from mspn.files import write_sealed, write_text
 
     experiment = load_experiment(args.scale)
     if args.row:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         print(tabulate(outcome["candidates"], headers="keys", floatfmt=".4g"))
         print(f"{args.row}, round {args.round}: goes on with {'; '.join(outcome['kept'])}")
         if args.out:
-            write_json(args.out, outcome)
+            write_sealed(args.out, outcome)
         return 0
     table = search_table(experiment)
     if args.out:

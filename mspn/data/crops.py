@@ -14,6 +14,7 @@ written whole or not at all, so that a making that was interrupted goes on where
 import hashlib
 import json
 import shutil
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -232,6 +233,7 @@ def _make_shard(
         file.flush()
     note = {"file": path.name, "sha256": sha256(path), "file_bytes": path.stat().st_size}
     note["lengths"] = [len(crop) for crop in crops]
+    note["checks"] = [zlib.crc32(crop) for crop in crops]
     write_json(folder / f"{number:05}.json", note, indent=None)
     return note
 

@@ -24,6 +24,7 @@ from mspn.files import read_json
 Detection = dict[str, Any]
 
 BEST = 100  # detections of an image that count, over all categories (paper, section 4.2)
+BOXES_HASH = "boxes_sha256"  # in the file of measures that lies beside a file of boxes
 TOLERANCE = 0.3  # percent of box AP that a simulated detector may be off
 FEW = 100  # true boxes: with fewer, AP moves in steps too coarse to promise the tolerance
 _STOP = 0.05  # percent of box AP at which the search ends

@@ -7,6 +7,7 @@ import numpy as np
 
 from mspn.data.coco import read_annotations, read_coco
 from mspn.data.detectors import read_detections
+from mspn.data.hashes import read_hashes, with_hashes
 from mspn.data.mpii import read_mpii
 from mspn.data.persons import Persons, Picture
 from mspn.data.skeletons import skeleton
@@ -39,12 +40,17 @@ def is_mpii(data: Data) -> bool:
 def load_split(data: Data, root: Path, split: Split, check_pictures: bool = True) -> Persons:
     """The persons of a data set's split; ``root`` is ``Experiment.data_folder``.
 
-    Raises UserError that names the file and the entry; see the readers for what is left out.
+    Raises UserError that names the file and the entry; see the readers for what is left out. Where the data
+    set has a list of hashes, annotations that have another are refused, and so are pictures when they are
+    read.
     """
-    name = split_name(data, split)
+    name, root = split_name(data, split), Path(root)
+    listed = read_hashes(root, name)
     if is_mpii(data):
-        return read_mpii(Path(root), name, check_pictures)
-    return read_coco(Path(root), name, check_pictures, skeleton(joint_set_of(data)))
+        persons = read_mpii(root, name, check_pictures)
+    else:
+        persons = read_coco(root, name, check_pictures, skeleton(joint_set_of(data)))
+    return with_hashes(persons, listed, root) if listed else persons
 
 
 def load_annotations(data: Data, root: Path, split: Split) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from mspn.data.skeletons import Skeleton
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the data set: its file and its size in pixels."""
+    """A picture of the data set: its file, its size in pixels, and the file's hash where that is known."""
 
     path: Path
     width: int
     height: int
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Pictures from their files: whole, of a size that can be worked with, or refused."""
 
+import hashlib
 import os
 import re
 import tempfile
@@ -36,7 +37,8 @@ def read_picture(picture: Picture) -> np.ndarray:
     Orientation tags are not applied: annotations are of the stored pixels. The released code reads with
     OpenCV's default, which turns such a picture and leaves its annotations as they are.
 
-    Raises UserError where the file is missing, no picture, truncated, or of another size than annotated.
+    Raises UserError where the file is missing, no picture, truncated, or of another size than annotated; and
+    where it has another hash than the data set's list of them says.
     """
     try:
         data = np.fromfile(picture.path, np.uint8)
@@ -44,6 +46,8 @@ def read_picture(picture: Picture) -> np.ndarray:
         raise UserError(
             f"{picture.path}: cannot be read ({error.strerror}); fetch the data set anew"
         ) from None
+    if picture.sha256 is not None and hashlib.sha256(data.tobytes()).hexdigest() != picture.sha256:
+        raise UserError(f"{picture.path}: damaged: not the picture that the data set lists; make it again")
     head, tail = data[:4].tobytes(), data[-_TAIL:].tobytes()
     ending = next((end for start, end in _ENDINGS.items() if head.startswith(start)), b"")
     if ending not in tail:

@@ -1,6 +1,8 @@
 """Reading a crop store: warped from memory-mapped files on the CPU, or from the device's own memory."""
 
+import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,25 @@ from mspn.data.geometry import compose, invert
 from mspn.data.persons import Persons
 from mspn.errors import UserError
 from mspn.experiment.config import Store
-from mspn.files import read_json, sha256
+from mspn.files import read_json, sha256, write_json
+
+REMEDY = "run mspn crops for it again, which makes anew what is damaged"
 
 
 @dataclass(frozen=True)
 class CropStore:
-    """An open store, or several joined: ``shards`` flat uint8 arrays (memory-mapped) and ``index`` (N, 9)."""
+    """An open store, or several joined: ``shards`` flat uint8 arrays (memory-mapped) and ``index`` (N, 9).
+
+    ``checks`` (N,) int64 are the crops' CRC-32; ``checked`` (N,) bool tells whose was compared. That is done
+    when a crop is first read, so that opening a store of a hundred gigabytes does not read it.
+    """
 
     shards: Sequence[np.ndarray]
     index: np.ndarray
     encoded: Sequence[bool]  # by shard
+    files: Sequence[Path]  # by shard
+    checks: np.ndarray
+    checked: np.ndarray
 
     @property
     def raw_bytes(self) -> int:
@@ -33,14 +44,21 @@ class CropStore:
         return int(3 * self.index[:, 3:5].prod(axis=1).sum())
 
     def crop(self, row: int) -> np.ndarray:
-        """(h, w, 3) uint8 BGR: a person's stored crop; a view of the file where that is raw."""
+        """(h, w, 3) uint8 BGR: a person's stored crop; a view of the file where that is raw.
+
+        UserError where it is not what was stored.
+        """
         shard, offset, length, width, height = self.index[row, :5].tolist()
         data = self.shards[shard][offset : offset + length]
+        if not self.checked[row]:
+            if zlib.crc32(data.data) != self.checks[row]:
+                raise UserError(f"{self.files[shard]}: damaged crop store (row {row}); {REMEDY}")
+            self.checked[row] = True
         if not self.encoded[shard]:
             return data.reshape(height, width, 3)
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
         if image is None or image.shape != (height, width, 3):
-            raise UserError(f"crop store: row {row} is damaged; check with mspn crops --verify, make it anew")
+            raise UserError(f"{self.files[shard]}: damaged crop store (row {row}); {REMEDY}")
         return image
 
     def warp(self, rows: np.ndarray, matrices: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
@@ -68,11 +86,18 @@ def open_store(
     """Open a store made from ``persons`` (as ``load_split`` gives them) with these settings.
 
     Raises UserError that names the file and the remedy where the store is absent or unfinished, was made from
-    other data or settings, or a file is truncated. Contents are not hashed here: ``verify_store`` does.
+    other data or settings, or a file is truncated. A crop is checked when it is first read; ``verify_store``
+    reads all.
     """
     manifest = _manifest(folder)
     remedy = f"make it anew: remove {folder} and run mspn crops"
     for key, value in plan_of(persons, input_size, augmentation, store).items():
+        if key == "source" and manifest[key] != value:
+            raise UserError(
+                f"{folder}: foreign crop store: it was made from other persons than {persons.name} has now; "
+                f"were those changed by intent, {remedy}; else the annotations are damaged: restore them, "
+                "and the store is good"
+            )
         if manifest[key] != value and key != "opencv":
             raise UserError(f"{folder}: foreign crop store: {key} is {manifest[key]}, not {value}; {remedy}")
     for entry in (manifest["index"], *manifest["shards"]):
@@ -85,12 +110,48 @@ def open_store(
     index_path = folder / manifest["index"]["file"]
     if sha256(index_path) != manifest["index"]["sha256"]:
         raise UserError(f"{index_path}: damaged crop store; {remedy}")
-    shards = [
-        np.load(folder / entry["file"], mmap_mode="r", allow_pickle=False) for entry in manifest["shards"]
-    ]
-    flat = [np.asarray(shard) for shard in shards]  # plain views of the mapped files: quicker to slice
+    index = np.load(index_path, allow_pickle=False)
+    files = [folder / entry["file"] for entry in manifest["shards"]]
+    flat = [_mapped(path) for path in files]
+    checks = np.full(len(index), -1, np.int64)
+    for number, (entry, shard) in enumerate(zip(manifest["shards"], flat, strict=True)):
+        rows = np.flatnonzero(index[:, 0] == number)
+        checks[rows] = _checks(folder, entry, shard, index[rows])
     encoded = [manifest["form"] == "jpeg"] * len(flat)
-    return CropStore(flat, np.load(index_path, allow_pickle=False), encoded)
+    return CropStore(flat, index, encoded, files, checks, np.zeros(len(index), bool))
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """A shard's bytes, mapped: a plain view of the file, which is quicker to slice."""
+    try:
+        shard = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, EOFError, SyntaxError) as error:
+        raise UserError(f"{path}: damaged crop store ({error}); {REMEDY}") from None
+    if shard.dtype != np.uint8 or shard.ndim != 1:
+        raise UserError(f"{path}: damaged crop store (not a row of bytes); {REMEDY}")
+    return shard
+
+
+def _checks(folder: Path, entry: dict[str, Any], shard: np.ndarray, index: np.ndarray) -> list[int]:
+    """The CRC-32 of each crop of a shard, out of the note beside it.
+
+    An older version wrote none: then they are computed once, from a file that has the manifest's hash.
+    """
+    path = folder / entry["file"]
+    beside = path.with_suffix(".json")
+    note = read_json(beside, "note of a shard") if beside.is_file() else {}
+    checks = note.get("checks") if isinstance(note, dict) else None
+    if checks is None:
+        if sha256(path) != entry["sha256"]:
+            raise UserError(f"{path}: damaged crop store; {REMEDY}")
+        spans = zip(index[:, 1].tolist(), index[:, 2].tolist(), strict=True)
+        checks = [zlib.crc32(shard[start : start + length].data) for start, length in spans]
+        with suppress(OSError):  # a store that cannot be written to is hashed each time
+            note = {**entry, "lengths": index[:, 2].tolist(), "checks": checks}
+            write_json(beside, note, indent=None)
+    if not isinstance(checks, list) or len(checks) != len(index):
+        raise UserError(f"{beside}: damaged crop store; {REMEDY}")
+    return checks
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -120,6 +181,7 @@ def join_stores(stores: list[CropStore]) -> CropStore:
     """Several stores as one, rows in order, as ``mspn.data.load.join`` joins their persons."""
     shards: list[np.ndarray] = []
     encoded: list[bool] = []
+    files: list[Path] = []
     indices = []
     for store in stores:
         index = store.index.copy()
@@ -127,7 +189,9 @@ def join_stores(stores: list[CropStore]) -> CropStore:
         indices.append(index)
         shards += store.shards
         encoded += store.encoded
-    return CropStore(shards, np.concatenate(indices), encoded)
+        files += store.files
+    checks, checked = (np.concatenate([getattr(one, key) for one in stores]) for key in ("checks", "checked"))
+    return CropStore(shards, np.concatenate(indices), encoded, files, checks, checked)
 
 
 class DeviceStore:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from mspn.data.batches import evaluation_batches
+from mspn.data.detectors import BOXES_HASH
 from mspn.data.load import load_annotations, load_detections, load_split
 from mspn.data.persons import Persons
 from mspn.errors import UserError
@@ -22,12 +23,13 @@ from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble, stage_
 from mspn.evaluation.metrics import coco, mpii
 from mspn.evaluation.metrics.matches import save_matches
 from mspn.evaluation.protocols import Protocol, filter_kernel, protocols_for
+from mspn.evaluation.rescoring import EVIDENCE, MATCHES, evidence
 from mspn.evaluation.scoring import BOOTSTRAP_SEED, figure_rows, matches_of, score_coco, score_mpii
 from mspn.experiment import provenance
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.experiment.joint_sets import load_joint_set
-from mspn.files import atomic, sha256, write_json
+from mspn.files import atomic, read_sealed, sha256, write_json, write_sealed
 from mspn.training.hardware import describe_device
 from mspn.training.targets import make_targets
 
@@ -79,6 +81,7 @@ def measure(
         boxes, annotations = truth, None
         mpii.check_truth_scores_one(truth.joints, truth.head_sizes, truth.image_ids, truth.name)
     else:
+        _check_boxes(boxes_file)
         boxes = load_detections(boxes_file, truth)
         annotations = coco.index(load_annotations(data, root, "val"))
         coco.check_truth_scores_one(annotations, truth.image_ids, truth.joints, truth.name, truth.skeleton)
@@ -96,7 +99,8 @@ def measure(
     main = scored[MAIN]
     results = coco.results(main.image_ids, main.joints, main.scores)
     write_json(folder / "predictions.json", results, indent=None)
-    save_matches(folder / "matches.npz", matches_of(scored))
+    matches = matches_of(scored)
+    save_matches(folder / MATCHES, matches)
     if not run.members:
         _write_stages(folder / "stages.npz", ensemble, run, truth)
     address = who | _address(experiment, run, detector, ensemble, truth, boxes, boxes_file)
@@ -107,8 +111,18 @@ def measure(
         if main.matches is not None
     }
     address["seconds"] = round(time.monotonic() - started, 2)
-    write_json(folder / "metrics.json", {"address": address, "rows": rows})
+    found = {"address": address, "rows": rows, EVIDENCE: evidence(folder, matches)}
+    write_sealed(folder / "metrics.json", found)
     return folder
+
+
+def _check_boxes(path: Path) -> None:
+    """Refuse boxes that are not those that were made; an older version did not write down which they were."""
+    beside = path.with_suffix(".metrics.json")
+    remedy = f"make both again: snakemake --cores all -R {path}"
+    made = read_sealed(beside, "box metrics file", remedy).get(BOXES_HASH) if beside.is_file() else None
+    if made is not None and path.is_file() and sha256(path) != made:
+        raise UserError(f"{path}: not the boxes that {beside} speaks of; {remedy}")
 
 
 def load_run(experiment: Experiment, run: Run, seed: int, device: torch.device) -> Ensemble:
@@ -201,6 +215,7 @@ def _address(
         "data": {
             "dataset": dataset,
             **experiment.data_identity(dataset, "val"),
+            "content": experiment.annotation_hashes(dataset, "val"),
             "images": len(truth.pictures),
             "persons": len(truth),
         },

@@ -93,8 +93,11 @@ class Experiment:
             numbers = data.model_dump(mode="json", exclude={"train_images", "val_images"})
             images = data.train_images if split == "train" else data.val_images
             return {**numbers, "images": images, "revision": REVISIONS["synth"]}
-        hashes = [content_hash(path) for path in self.annotation_files(dataset, split)]
-        return {"kind": data.kind, "annotations": hashes}
+        return {"kind": data.kind, "annotations": self.annotation_hashes(dataset, split)}
+
+    def annotation_hashes(self, dataset: str, split: Literal["train", "val"]) -> list[str | None]:
+        """The hashes of a split's annotation files, None where there is none."""
+        return [content_hash(path) for path in self.annotation_files(dataset, split)]
 
     def store_identity(self, dataset: str, size: tuple[int, int]) -> dict[str, Any]:
         """What decides the content of a crop store."""
@@ -267,9 +270,12 @@ class Experiment:
         return dict(sorted(found.items()))
 
     def annotation_files(self, dataset: str, split: Literal["train", "val"]) -> list[Path]:
-        """The annotation files that a split of a real data set is read from."""
+        """The annotation files that a split is read from."""
         data = self.scale.datasets[dataset]
-        name = data.train if split == "train" else data.val  # type: ignore[union-attr]
+        if isinstance(data, SynthData):
+            names = {"coco": f"person_keypoints_{split}", "mpii": {"train": "train", "val": "valid"}[split]}
+            return [self.data_folder(dataset) / "annotations" / f"{names[data.layout]}.json"]
+        name = data.train if split == "train" else data.val
         if isinstance(data, CocoData):
             folder = data.root / "annotations"
             files = []

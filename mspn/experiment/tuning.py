@@ -14,9 +14,10 @@ from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.networks import family
-from mspn.files import read_json
+from mspn.files import read_json, read_sealed
 
 LAST_STEPS = 50
+AGAIN = "make it again: snakemake -R and its name"
 
 
 def searched(experiment: Experiment) -> list[str]:
@@ -61,7 +62,7 @@ def decide_round(experiment: Experiment, row: str, number: int) -> dict[str, Any
         raise UserError(f"scale {experiment.scale.name}: no round {number} of a search for {row!r}")
 
     def kept(row: str, before: int) -> list[str]:
-        return list(read_json(round_file(experiment, row, before), "outcome of a round")["kept"])
+        return list(read_sealed(round_file(experiment, row, before), "outcome of a round", AGAIN)["kept"])
 
     found: dict[str, list[dict[str, Any]]] = {}
     for run, seed, detector in round_evaluations(experiment, row, number, kept):
@@ -86,7 +87,7 @@ def search_table(experiment: Experiment) -> list[dict[str, Any]]:
     table = []
     for row in searched(experiment):
         for number, _ in enumerate(_rounds(experiment), 1):
-            outcome = read_json(round_file(experiment, row, number), "outcome of a round")
+            outcome = read_sealed(round_file(experiment, row, number), "outcome of a round", AGAIN)
             last = number == len(_rounds(experiment))
             for result in outcome["candidates"]:
                 kept = result["candidate"] in outcome["kept"]
@@ -104,7 +105,11 @@ def _result(experiment: Experiment, run: Run, seed: int, detector: str) -> dict[
     path = experiment.evaluation_folder(run, seed, detector) / "metrics.json"
     if not path.is_file():
         raise UserError(f"{path}: not there; `snakemake --config scale={experiment.scale.name}` makes it")
-    (row,) = (r for r in read_json(path)["rows"] if (r["protocol"], r["metric"]) == ("paper", "AP"))
+    (row,) = (
+        r
+        for r in read_sealed(path, "metrics file", AGAIN)["rows"]
+        if (r["protocol"], r["metric"]) == ("paper", "AP")
+    )
     recipe, folder = experiment.recipe(run), experiment.training_folder(run, seed)
     return {
         "candidate": candidate(run),

@@ -7,9 +7,10 @@ from typing import Any
 from mspn.experiment.config import joint_set_of
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.identity import digest
+from mspn.files import read_json
 from mspn.report.addresses import EVALUATION_FILES
 from mspn.report.cells import Book, Entry
-from mspn.report.results import read_metrics
+from mspn.report.reading import read_metrics
 from mspn.report.views import Slot
 
 MARK = "imported weights"
@@ -29,8 +30,8 @@ def imported_rows(
     """
     rows = []
     for path in sorted((experiment.results / "imported").glob("*/*/metrics.json")):
-        content, table = read_metrics(path)
         name, detector = path.parts[-3], path.parts[-2]
+        content, table, _ = read_metrics(path, _joint_set(experiment, path))
         title = f"{MARK} {name} on {detector}"
         entries = _entries(experiment, path.parent, content)
         address = book.address(f"imported/{name}/{detector}", title, entries)
@@ -64,6 +65,16 @@ def _entries(experiment: Experiment, folder: Path, content: dict[str, Any]) -> l
     ]
     files = [name for name in EVALUATION_FILES if (folder / name).is_file()]
     return entries + [Entry(name.split(".")[0], name, folder / name) for name in files]
+
+
+def _joint_set(experiment: Experiment, path: Path) -> str | None:
+    """The joints that an evaluation is of, None where it tells no data set of the scale."""
+    content = read_json(path, "metrics file")
+    address = content.get("address") if isinstance(content, dict) else None
+    data = address.get("data") if isinstance(address, dict) else None
+    dataset = data.get("dataset") if isinstance(data, dict) else None
+    known = experiment.scale.datasets
+    return joint_set_of(known[dataset]) if dataset in known else None
 
 
 def _told(content: dict[str, Any]) -> dict[str, Any]:

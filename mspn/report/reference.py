@@ -13,7 +13,7 @@ from mspn.experiment.experiment import Experiment
 from mspn.experiment.paper import Figure
 from mspn.files import read_json
 from mspn.report.cells import Book, Entry
-from mspn.report.results import read_metrics
+from mspn.report.reading import read_metrics
 
 # As ``mspn report bundle --small --scale bench --out results/reference/bench`` writes it.
 REFERENCE = Path("results/reference/bench")
@@ -68,7 +68,7 @@ def load_reference(experiment: Experiment, folder: Path = REFERENCE) -> Referenc
     for path in sorted((folder / "results" / name / "runs").glob("*/seed-*/*/metrics.json")):
         run, boxes = path.parts[-4], path.parts[-2]
         reference.files.setdefault((run, boxes), []).append(path)
-        rows = read_metrics(path)[1].dropna(subset="value")
+        rows = read_metrics(path, None)[1].dropna(subset="value")
         for protocol, metric, value in zip(rows.protocol, rows.metric, rows.value, strict=True):
             reference.values.setdefault((run, boxes, protocol, metric), []).append(float(value))
     return reference

@@ -26,7 +26,7 @@ def replicates(results: Results, evaluation: Evaluation, protocol: str, count: i
         raise UserError(f"{path}: no such file; evaluate the run again")
     seed = int(evaluation.address.get("bootstrap", {}).get("seed", 0))
     name = hashlib.sha256(path.read_bytes() + f"/{protocol}/{seed}/{count}".encode()).hexdigest()[:32]
-    kept = results.experiment.results / CACHE / f"{name}.npy"
+    kept = results.experiment.results / CACHE / f"{name}.f8"
     values = _load(kept, count)
     if values is None:
         matches = load_matches(path)
@@ -38,14 +38,21 @@ def replicates(results: Results, evaluation: Evaluation, protocol: str, count: i
 
 
 def _load(path: Path, count: int) -> np.ndarray | None:
-    """What was kept; None where there is nothing, or nothing whole."""
+    """What was kept; None where there is nothing, or nothing whole: the hash of the numbers comes first."""
     try:
-        values: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        data = path.read_bytes()
+    except OSError:
         return None
-    return values if values.shape == (count,) else None
+    digest, numbers = data[:_DIGEST], data[_DIGEST:]
+    if hashlib.sha256(numbers).digest() != digest or len(numbers) != 8 * count:
+        return None
+    return np.frombuffer(numbers, "<f8")
 
 
 def _save(path: Path, values: np.ndarray) -> None:
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
+    numbers = values.astype("<f8").tobytes()
+    with atomic(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(numbers).digest() + numbers)
+
+
+_DIGEST = hashlib.sha256().digest_size

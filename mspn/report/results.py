@@ -10,13 +10,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError, safe_open
 from scipy.special import stdtrit
 
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
-from mspn.files import read_json
+from mspn.report.reading import (
+    Damage,
+    read_box_metrics,
+    read_ceilings,
+    read_metrics,
+    read_record,
+    read_table,
+    stale,
+)
 
 METRIC_COLUMNS = ["run", "detector", "seed", "protocol", "metric", "value", "low", "high"]
 
@@ -119,6 +126,7 @@ class Results:
     superseded: tuple[str, ...]  # trainings of another configuration or other code
     trained: dict[str, dict[str, Any]]  # FLOPs as the scale trains the networks, a record by run
     ceilings: dict[tuple[str, str, str, str], float]  # (data set, input, protocol, metric) -> percent
+    unbound: tuple[str, ...]  # runs of evaluations that no hashes tie to their files, one each
 
     @property
     def trained_file(self) -> Path:
@@ -204,107 +212,52 @@ def seed_halfwidth(deviation: float, freedom: int, seeds: int) -> float:
 
 
 def collect(experiment: Experiment) -> Results:
-    """Read every result of the scale. Absent files are absences; unreadable ones raise UserError."""
-    evaluations, frames, foreign = {}, [], []
+    """Read every result of the scale. Absent files are absences; UserError names all that are damaged."""
+    evaluations, frames, foreign, unbound = {}, [], [], []
     wanted = {(run.run, str(seed), detector) for run, seed, detector in experiment.evaluations()}
+    damage = Damage()
     for path in sorted((experiment.results / "runs").glob("*/seed-*/*/metrics.json")):
         run, seed, detector = path.parts[-4], path.parts[-3].removeprefix("seed-"), path.parts[-2]
         if (run, seed, detector) not in wanted:
             foreign.append(str(path))
             continue
-        address, rows = read_metrics(path)
-        stale = _stale(experiment, experiment.grid[run], int(seed), address)
+        row = experiment.grid[run]
+        found = damage.reading(path, read_metrics, row.joint_set)
+        if found is None:
+            continue
+        address, rows, bound = found
+        why = stale(experiment, row, int(seed), detector, address)
         evaluations[run, detector, int(seed)] = Evaluation(
-            run, int(seed), detector, path.parent, address, stale
+            run, int(seed), detector, path.parent, address, why
         )
+        unbound += [] if bound else [run]
         frames.append(rows.assign(run=run, detector=detector, seed=int(seed)))
     metrics = pd.concat(frames)[METRIC_COLUMNS] if frames else pd.DataFrame(columns=METRIC_COLUMNS)
-    flops_file = experiment.results / "flops" / "flops.csv"
     folders = {path.name: path for path in sorted((experiment.results / "trainings").glob("*/"))}
-    return Results(
+    flops, trained = (experiment.results / "flops" / name for name in ("flops.csv", "trained.csv"))
+    boxes = [
+        path.with_name(path.name.removesuffix(".metrics.json") + ".json")
+        for path in sorted((experiment.results / "boxes").glob("*/*.metrics.json"))
+    ]
+    results = Results(
         experiment,
         metrics.reset_index(drop=True),
         evaluations,
         {name: _read_training(folders[name]) for name in experiment.trainings() if name in folders},
-        _read_table(flops_file),
-        flops_file,
-        _read_table(experiment.results / "latency.csv"),
-        {
-            (p.parent.name, p.name.removesuffix(".metrics.json")): read_json(p, "box metrics file")
-            for p in sorted((experiment.results / "boxes").glob("*/*.metrics.json"))
-        },
+        damage.reading(flops, read_table) or {},
+        flops,
+        damage.reading(experiment.results / "latency.csv", read_table) or {},
+        {(path.parent.name, path.stem): damage.reading(path, read_box_metrics) or {} for path in boxes},
         tuple(foreign),
         tuple(sorted(set(folders) - set(experiment.trainings()))),
-        _read_table(experiment.results / "flops" / "trained.csv"),
-        _read_ceilings(experiment.results / "ceiling.json"),
+        damage.reading(trained, read_table) or {},
+        damage.reading(experiment.results / "ceiling.json", read_ceilings) or {},
+        tuple(unbound),
     )
-
-
-def _read_ceilings(path: Path) -> dict[tuple[str, str, str, str], float]:
-    """(data set, input, protocol, metric) -> what perfect heat maps score; empty where the file is absent."""
-    if not path.is_file():
-        return {}
-    try:
-        rows = read_json(path, "ceiling")["ceilings"]
-        keys = ("dataset", "input", "protocol", "metric")
-        return {tuple(str(row[key]) for key in keys): float(row["value"]) for row in rows}  # type: ignore[misc]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not what `mspn ceiling` writes ({error!r}); make it again") from None
-
-
-def read_metrics(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The address and the figures of an evaluation; UserError where the file holds something else."""
-    content = read_json(path, "metrics file")
-    try:
-        rows = pd.DataFrame(content["rows"])[["protocol", "metric", "value", "low", "high"]]
-        for column in ("value", "low", "high"):
-            rows[column] = pd.to_numeric(rows[column])
-        return dict(content["address"]), rows.assign(
-            low=rows.low.fillna(rows.value), high=rows.high.fillna(rows.value)
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a metrics file ({error}); evaluate the run again") from None
-
-
-def _stale(experiment: Experiment, run: Run, seed: int, address: dict[str, Any]) -> str:
-    there = address.get("training_id")
-    members = [experiment.grid[name] for name in run.members] or [run]
-    if there != "+".join(experiment.training_id(member, seed) for member in members):
-        return f"measured on {there}, made by another configuration or other code than the present one"
-    measured = str(address.get("tensor_hash")).split("+")
-    for member, there in zip(members, measured, strict=False):
-        path = experiment.training_folder(member, seed) / "weights.safetensors"
-        if _hash_of_weights(path) not in (None, there):
-            return f"measured on other weights than those of {path}, which were trained again since"
-    return ""
-
-
-def _hash_of_weights(path: Path) -> str | None:
-    """The hash of its tensors that a weight file tells; None where there is none, as in a bundle."""
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads(file.metadata()["mspn"])
-        return str(header["tensor_hash"])
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{path}: not a weight file of this program ({error}); train again") from None
+    damage.refuse(experiment.scale.name)
+    return results
 
 
 def _read_training(folder: Path) -> Training:
-    documents = [
-        read_json(folder / name, "training's record") if (folder / name).is_file() else {}
-        for name in ("config.json", "environment.json")
-    ]
-    return Training(folder.name, folder, *documents)
-
-
-def _read_table(path: Path) -> dict[str, dict[str, Any]]:
-    """The records of a CSV by its column ``run``, absent values None; empty where the file is absent."""
-    if not path.is_file():
-        return {}
-    try:
-        table = pd.read_csv(path).astype(object)
-        return {str(record["run"]): record for record in table.where(table.notna(), None).to_dict("records")}  # type: ignore[misc]
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: not a table with a column 'run': {error}") from None
+    config, environment = (read_record(folder / name) for name in ("config.json", "environment.json"))
+    return Training(folder.name, folder, config, environment)

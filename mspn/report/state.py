@@ -20,8 +20,15 @@ def warnings(results: Results) -> list[str]:
         words.append("Each run was trained at one budget: whether it has converged was not measured.")
     if stale:
         words.append(
-            "Measured with another configuration or other code than the present one, or on weights that were "
-            f"trained again since (snakemake -R evaluate measures anew): {some(stale)}."
+            "Measured with another configuration or other code than the present one, on weights that were "
+            "trained again since, or on other annotations or boxes (snakemake -R evaluate measures anew): "
+            f"{some(stale)}."
+        )
+    if results.unbound:
+        words.append(
+            f"{len(results.unbound)} of {len(results.evaluations)} evaluations are not tied to their files "
+            "by hashes: an older version wrote them, or their matches are not here; where those are, every "
+            f"figure was computed again and is the same. They are of {some(sorted(set(results.unbound)))}."
         )
     if results.foreign:
         words.append(f"Results of no run of this scale, left out of everything: {some(results.foreign)}.")

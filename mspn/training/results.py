@@ -12,7 +12,7 @@ from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.joint_sets import load_joint_set
-from mspn.files import atomic, read_json, write_json
+from mspn.files import atomic, read_json, write_json, write_sealed
 from mspn.networks.build import definition
 from mspn.networks.weights import load_weights, save_weights, tensor_hash
 from mspn.training.checkpoints import checkpoint_path, checkpoint_steps
@@ -62,10 +62,10 @@ def write_results(
     for name in (LOG, TIMING):
         _copy(live / name, folder / name)
     described = {"identity": identity, "recipe": recipe.model_dump(mode="json"), "grid": asdict(run)}
-    write_json(
+    write_sealed(
         folder / "config.json", {**address, **described, "scale": experiment.scale.model_dump(mode="json")}
     )
-    write_json(folder / "environment.json", {**address, **environment(read_attempts(live))})
+    write_sealed(folder / "environment.json", {**address, **environment(read_attempts(live))})
     constructor, keywords = definition(run, experiment.scale.width)
     joints = load_joint_set(run.joint_set)
     header = {

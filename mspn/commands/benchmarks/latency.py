@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     from mspn.errors import UserError
     from mspn.experiment.load import load_experiment
-    from mspn.files import write_text
+    from mspn.files import write_hash, write_text
 
     if args.repeats < 2:
         raise UserError(f"--repeats {args.repeats}: quartiles need two or more")
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     rows = measure(load_experiment(args.scale), args.repeats, kept)
     if args.out:
         write_text(args.out, pd.DataFrame(rows).to_csv(index=False))
+        write_hash(args.out)
     if args.json:
         print(json.dumps(rows, indent=1))
     else:
@@ -128,13 +129,14 @@ def _times(
     decisions: dict[str, dict[str, Any]], kept: Path | None, device: "torch.device"
 ) -> dict[str, Quartiles]:
     """Key -> quartiles by batch: those that were kept, and the rest measured and kept."""
-    from mspn.files import read_json, write_json
+    from mspn.files import read_sealed, write_sealed
 
     times: dict[str, Quartiles] = {}
     new = {}
     for decision in decisions.values():
         path = kept / f"{_key(decision)}.json" if kept else None
-        before = read_json(path, "measured latency") if path and path.is_file() else {}
+        remedy = "remove it, and it is measured again"
+        before = read_sealed(path, "measured latency", remedy) if path and path.is_file() else {}
         if before.get("decided_by") == decision:
             times[_key(decision)] = before["ms_per_crop"]
         else:
@@ -142,7 +144,7 @@ def _times(
     for key, quartiles in _measure(new, device).items():
         times[key] = quartiles
         if kept:
-            write_json(kept / f"{key}.json", {"decided_by": new[key], "ms_per_crop": quartiles})
+            write_sealed(kept / f"{key}.json", {"decided_by": new[key], "ms_per_crop": quartiles})
     return times
 
 

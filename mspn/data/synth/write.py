@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from mspn.data.hashes import hash_list, write_hashes
 from mspn.data.skeletons import COCO
 from mspn.data.synth.difficulty import DIFFICULTIES
 from mspn.data.synth.scene import SPLITS, Scene, make_scene, stream
@@ -68,7 +69,9 @@ def make_dataset(
     root = Path(root)
     _check(root, layout, difficulty, seed, train_images, val_images, workers)
     # An older set's annotations must not stand beside new pictures, should this call be interrupted.
-    for file in (root / "dataset.json", *(_annotation_file(root, layout, split) for split in SPLITS)):
+    former = [_annotation_file(root, layout, split) for split in SPLITS]
+    former += [hash_list(root, name) for name in (*SPLITS, "valid")]
+    for file in (root / "dataset.json", *former):
         file.unlink(missing_ok=True)
     for split, count in zip(SPLITS, (train_images, val_images), strict=True):
         tasks = [
@@ -83,7 +86,16 @@ def make_dataset(
         bar.close()
         os.sync()  # the annotations stand for the pictures: those go first, also through a power cut
         write_json(_annotation_file(root, layout, split), _annotations(layout, split, pictures), indent=None)
+        _list_hashes(root, layout, split, pictures)
     shutil.rmtree(root / ".parts", ignore_errors=True)
+
+
+def _list_hashes(root: Path, layout: str, split: str, pictures: list[dict[str, Any]]) -> None:
+    annotations = _annotation_file(root, layout, split)
+    name = annotations.stem.removeprefix("person_keypoints_")
+    hashes = {annotations.relative_to(root).as_posix(): sha256(annotations)}
+    hashes |= {picture["file"]: picture["sha256"] for picture in pictures}
+    write_hashes(root, name, hashes)
 
 
 def _check(

@@ -8,6 +8,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mspn.data.coco import numbers
 from mspn.data.skeletons import COCO as COCO_JOINTS
 from mspn.data.skeletons import Skeleton
 from mspn.errors import UserError
@@ -21,14 +22,18 @@ MAX_DETECTIONS = 20  # per image, by score; COCO's keypoint parameters
 def index(annotations: dict[str, Any]) -> COCO:
     """pycocotools' index of annotations (``images``, ``annotations``, ``categories``); persons only count.
 
-    Annotations that lack what scoring needs (such as boxes without keypoints) raise UserError.
+    Annotations that lack what scoring needs (such as boxes without keypoints), or have an area that no person
+    can have, raise UserError: OKS is measured in areas.
     """
+    pictures = {image.get("id"): image for image in annotations["images"]}
     for annotation in annotations["annotations"]:
         if annotation.get("category_id") == PERSON and not {"keypoints", "area", "bbox"} <= set(annotation):
             raise UserError(
                 f"annotation {annotation.get('id')}: no keypoints, area or bbox; "
                 "these are not keypoint annotations"
             )
+        if annotation.get("category_id") == PERSON and not annotation.get("iscrowd"):
+            _check_area(annotation, pictures.get(annotation.get("image_id"), {}))
     with quiet():
         truth = COCO()
         # pycocotools writes flags into annotations: it gets its own.
@@ -41,6 +46,18 @@ def index(annotations: dict[str, Any]) -> COCO:
             annotation.setdefault("iscrowd", 0)
         truth.createIndex()
     return truth
+
+
+def _check_area(annotation: dict[str, Any], picture: dict[str, Any]) -> None:
+    """Refuse the area of a labelled person that is not above 0, or larger than both picture and box."""
+    what = f"annotation {annotation.get('id')}: area"
+    if not any(annotation["keypoints"][2::3]):
+        return
+    (area,), box = numbers([annotation["area"]], 1, what), numbers(annotation["bbox"], 4, f"{what}: bbox")
+    width, height = (picture.get(key) or 0 for key in ("width", "height"))
+    most = max(width * height, box[2] * box[3])
+    if not 0 < area <= 1.01 * most:  # a mask's area, rounded another way than the box
+        raise UserError(f"{what}: {area} square pixels, not between 0 and {most} of its box and picture")
 
 
 def results(

@@ -1,7 +1,9 @@
 """The file of an evaluation's matches: what its figures, and their bootstrap, are computed from."""
 
+import hashlib
 import zipfile
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +36,27 @@ def load_matches(path: Path) -> dict[str, Any]:
     if "format" not in arrays:
         raise UserError(f"{path}: not the matches of an evaluation; evaluate the run again")
     names = list(dict.fromkeys(key.rsplit("/", 1)[0] for key in arrays if "/" in key))
-    return {
-        name: _from_arrays({k.rsplit("/", 1)[1]: v for k, v in arrays.items() if k.startswith(f"{name}/")})
-        for name in names
-    }
+    try:
+        return {
+            name: _from_arrays(
+                {k.rsplit("/", 1)[1]: v for k, v in arrays.items() if k.startswith(f"{name}/")}
+            )
+            for name in names
+        }
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"{path}: damaged ({error}); evaluate the run again") from None
+
+
+def hashes(by_protocol: Mapping[str, Matches | Distances]) -> dict[str, str]:
+    """The hash of each protocol's arrays, whatever the file's compression and other protocols in it."""
+    found = {}
+    for name, matches in by_protocol.items():
+        digest = hashlib.sha256()
+        for key, value in sorted(_to_arrays(matches).items()):
+            digest.update(f"{key} {value.dtype} {value.shape} ".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        found[name] = digest.hexdigest()
+    return found
 
 
 def _to_arrays(matches: Matches | Distances) -> dict[str, np.ndarray]:
@@ -50,9 +69,20 @@ def _to_arrays(matches: Matches | Distances) -> dict[str, np.ndarray]:
 
 
 def _from_arrays(arrays: dict[str, np.ndarray]) -> Any:
-    if "hit" not in arrays:
+    """Matches or Distances; ValueError or TypeError where arrays lack or do not fit each other."""
+    kind = Matches if "hit" in arrays else Distances
+    if set(arrays) != (wanted := {field.name for field in fields(kind)}):
+        raise ValueError(f"holds {', '.join(sorted(arrays))}; expected {', '.join(sorted(wanted))}")
+    images, image = arrays["image_ids"], arrays["image"]
+    rows = len(arrays["distances" if kind is Distances else "scores"])
+    if image.shape != (rows,) or (rows and not 0 <= image.min() <= image.max() < len(images)):
+        raise ValueError("its rows are of images that it does not have")
+    if kind is Distances:
         return Distances(**arrays)
-    count = len(arrays["scores"])
     for key in ("hit", "ignored"):
-        arrays[key] = np.unpackbits(arrays[key], axis=-1, count=count).astype(bool)
+        if arrays[key].ndim != 3 or arrays[key].shape[-1] != (rows + 7) // 8:
+            raise ValueError(f"{key} does not fit its {rows} detections")
+        arrays[key] = np.unpackbits(arrays[key], axis=-1, count=rows).astype(bool)
+    if arrays["persons"].shape != (len(arrays["hit"]), len(images)):
+        raise ValueError(f"persons does not fit its {len(images)} images")
     return Matches(**arrays)
