@@ -155,6 +155,7 @@ def write_evaluation(experiment: Experiment, run: Run, seed: int, detector: str,
     address = {
         "run": run.run, "seed": seed, "scale": experiment.scale.name, "detector": detector,
         "training_id": "+".join(ids), "tensor_hash": "+".join("ab" * 32 for _ in ids),
+        "members": [{"run": member.run, "identity": {"joints": run.joint_set}} for member in members],
         "commit": "0123456789abcdef", "dirty": False, "device": "made-up <i>device",
         "versions": {"python": "3.11", "torch": "0"},
         "machine": {"cpu": "made up"}, "bootstrap": {"replicates": 40, "seed": 0, "level": 0.95},

@@ -12,9 +12,11 @@ import pytest
 from mspn.commands.cli import main
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
+from mspn.files import SEAL
 from mspn.report import popover
-from mspn.report.bundle import CRATE, MANIFEST, SCALE, verify, write_bundle
+from mspn.report.bundle import CRATE, MANIFEST, SCALE, write_bundle
 from mspn.report.restore import restore
+from mspn.report.verify import rescore, verify
 from tests import report_tree
 
 
@@ -97,7 +99,7 @@ def test_a_small_one_is_a_folder_that_a_repository_can_keep(experiment, tmp_path
     assert findings.pop("files") == files - 1 and not any(findings.values())
     names = {path.name for path in folder.rglob("*")}
     assert {"metrics.json", "config.json", "environment.json", "cells.csv", "flops.csv"} <= names
-    assert not names & {"predictions.json", "matches.npz", "timing.jsonl", "workflow", "logs"}
+    assert not names & {"predictions.json", "timing.jsonl", "workflow", "logs"}
     log = experiment.training_folder(experiment.grid["mspn-2"], 0) / "log.jsonl"
     steps = [json.loads(line)["step"] for line in (folder / log).read_text().splitlines()]
     assert steps == [0, 10, 20, 30, 40, 50, 60, 70, 79]
@@ -195,3 +197,21 @@ def test_without_a_report_nothing_is_packed(monkeypatch, tmp_path):
     monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
     with pytest.raises(UserError, match="make the report first"):
         write_bundle(load_experiment("madeup"), tmp_path / "x.zip")
+
+
+def test_figures_are_computed_again_from_the_matches(experiment, archive, tmp_path, capsys):
+    whole = rescore(archive)
+    assert whole["rescored"] == whole["evaluations"] > 50 and not whole["wrong"]
+    folder = tmp_path / "small"
+    write_bundle(experiment, folder, small=True)
+    assert rescore(folder) == whole, "the main protocol's matches are enough for its figures"
+    place = folder / experiment.evaluation_folder(experiment.grid["mspn-2"], 0, "gt")
+    content = json.loads((place / "metrics.json").read_text())
+    content.pop(SEAL, None)
+    row = next(r for r in content["rows"] if (r["protocol"], r["metric"]) == ("paper", "AP"))
+    row["value"] += 1
+    (place / "metrics.json").write_text(json.dumps(content))
+    assert main(["report", "verify", str(folder)]) == 1
+    printed = capsys.readouterr().out
+    assert "wrong: results/madeup/runs/mspn-2/seed-0/gt/metrics.json: AP under paper is" in printed
+    assert "2 not as packed" in printed  # its hash as well

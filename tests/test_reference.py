@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mspn.report.bundle import verify
+from mspn.report.verify import verify
 
 REFERENCE = Path("results/reference")
 BENCH = REFERENCE / "bench-lite"

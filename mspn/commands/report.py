@@ -37,10 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bundle.add_argument(
         "--small",
         action="store_true",
-        help="only what a repository can keep: no predictions, every tenth step of the logs",
+        help="only what a repository can keep: no predictions, one protocol's matches, every tenth log line",
     )
     verify = verbs.add_parser(
-        "verify", help="check an archive against its manifest; exit code 1 on any difference"
+        "verify",
+        help="check an archive against its manifest, and its figures against its matches; exit code 1 on any "
+        "difference",
     )
     verify.add_argument("archive", type=Path, help="the .zip, or a folder unpacked from it")
     verify.add_argument("--json", action="store_true", help="print what was found as JSON")
@@ -90,19 +92,23 @@ def _bundle(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from mspn.report.bundle import verify
+    from mspn.report.verify import rescore, verify
 
-    findings = verify(args.archive)
+    findings = {**verify(args.archive), **rescore(args.archive)}
+    kinds = ("changed", "missing", "extra", "damaged", "wrong")
+    bad = sum(len(findings[kind]) for kind in kinds)
     if args.json:
         print(json.dumps(findings, indent=1))
     else:
-        for kind in ("changed", "missing", "extra", "damaged"):
+        for kind in kinds:
             for name in findings[kind]:
                 print(f"{kind}: {name}")
-        bad = sum(len(findings[kind]) for kind in ("changed", "missing", "extra", "damaged"))
         verdict = f"{bad} not as packed" if bad else "all as packed"
-        print(f"{args.archive}: {findings['files']} files, {verdict}")
-    return 1 if any(findings[kind] for kind in ("changed", "missing", "extra", "damaged")) else 0
+        print(
+            f"{args.archive}: {findings['files']} files, {verdict}; the figures of "
+            f"{findings['rescored']} of {findings['evaluations']} evaluations computed again from matches"
+        )
+    return 1 if bad else 0
 
 
 def _restore(args: argparse.Namespace) -> int:

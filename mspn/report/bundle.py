@@ -5,9 +5,9 @@ repository's root, so that the page's links work in it. It leaves out pictures, 
 weights: their hashes stand in the results. ``manifest-sha256.txt`` lists every other file with its checksum
 (BagIt's form); ``ro-crate-metadata.json`` describes them (RO-Crate 1.1).
 
-A small bundle is for keeping in a repository: without predictions, matches, timings, the rules' logs, PNGs
-and what the repository holds itself, and with every tenth step of each training's log. The page's links to
-what is left out are plain text in it.
+A small bundle is for keeping in a repository: without predictions, timings, the rules' logs, PNGs and what
+the repository holds itself, with the matches of the main protocol alone and every tenth step of each
+training's log. The page's links to what is left out are plain text in it. `mspn.report.verify` checks both.
 """
 
 import hashlib
@@ -16,14 +16,17 @@ import mimetypes
 import os
 import re
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import mspn
 from mspn.errors import UserError
+from mspn.evaluation.metrics.matches import load_matches, save_matches
+from mspn.evaluation.rescoring import MATCHES
 from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.load import OWNER
@@ -35,13 +38,14 @@ from mspn.report.results import Results, collect
 
 MANIFEST, CRATE = "manifest-sha256.txt", "ro-crate-metadata.json"
 SCALE = "resolved-scale.json"  # with every default filled in and every variable replaced
-KINDS = {".json", ".jsonl", ".csv", ".tsv", ".npz", ".log", ".txt", ".md"}
+KINDS = {".json", ".jsonl", ".csv", ".tsv", ".npz", ".log", ".txt", ".md", ".sha256"}
 # Below results/SCALE: pictures and what is made of them, weights in the making, what can be made again at
 # once.
 LEFT_OUT = {"data", "crops", "checkpoints", "replicates"}
 PICTURES = {"stages.npz"}  # holds a crop
-NOT_SMALL = {"predictions.json", "matches.npz", "timing.jsonl"}
-LOG_STEP = 10  # of a small bundle
+NOT_SMALL = {"predictions.json", "timing.jsonl"}
+MAIN_PROTOCOL = "paper"  # in small bundles, of the matches
+LOG_STEP = 10  # there, of the logs
 FOUND_AT_ROOT = ("environment.yml", "requirements.lock", "pyproject.toml", "LICENSE", "CITATION.cff")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can tell
 
@@ -49,7 +53,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can tell
 def bundled_files(experiment: Experiment, small: bool = False) -> list[Path]:
     """The files of the bundle, relative to the repository's root, sorted."""
     page = experiment.reports / "index.html"
-    if not page.is_file():
+    if not page.is_file() and not experiment.scale.search:  # a search ends in its table
         raise UserError(f"{page}: no such file; make the report first (mspn report make)")
     left_out = LEFT_OUT | ({"logs", "benchmarks"} if small else set())
     found = {
@@ -83,10 +87,12 @@ def contents_of(experiment: Experiment, small: bool = False) -> dict[str, Path |
     unused = {experiment.results / "trainings" / name for name in set(results.superseded) - used}
     paths = [path for path in bundled_files(experiment, small) if path.parent not in unused]
     contents: dict[str, Path | bytes] = {path.as_posix(): path for path in paths}
-    if small:
-        page = experiment.reports / "index.html"
+    page = experiment.reports / "index.html"
+    if small and page.is_file():
         contents[page.as_posix()] = _without_dead_links(page, contents)
+    if small:
         contents |= {path.as_posix(): _thinned(path) for path in paths if path.name == "log.jsonl"}
+        contents |= {path.as_posix(): _main_matches(path) for path in paths if path.name == MATCHES}
     contents[SCALE] = _json(experiment.scale.model_dump(mode="json"))
     contents[CRATE] = _json(crate(experiment, results, contents))
     return dict(sorted(contents.items()))
@@ -109,6 +115,14 @@ def _thinned(log: Path) -> bytes:
     """Every LOG_STEP-th line, and the last."""
     lines = log.read_bytes().splitlines(keepends=True)
     return b"".join(line for i, line in enumerate(lines) if i % LOG_STEP == 0 or i == len(lines) - 1)
+
+
+def _main_matches(path: Path) -> bytes:
+    """The file with the matches of the main protocol alone, from which the tables' figures come."""
+    kept = {name: one for name, one in load_matches(path).items() if name.partition(":")[0] == MAIN_PROTOCOL}
+    with tempfile.TemporaryDirectory() as folder:
+        save_matches(Path(folder) / MATCHES, kept)
+        return (Path(folder) / MATCHES).read_bytes()
 
 
 def write_bundle(experiment: Experiment, path: Path, small: bool = False) -> tuple[int, str]:
@@ -185,6 +199,7 @@ def crate(experiment: Experiment, results: Results, contents: dict[str, Path | b
     commits = sorted(
         {str(e.address["commit"]) for e in results.evaluations.values() if e.address.get("commit")}
     )
+    page = (experiment.reports / "index.html").as_posix()
     graph: list[dict[str, Any]] = [
         {
             "@id": CRATE,
@@ -200,7 +215,7 @@ def crate(experiment: Experiment, results: Results, contents: dict[str, Path | b
             "datePublished": published(results),
             "license": {"@id": "https://spdx.org/licenses/Apache-2.0"},
             "mentions": {"@id": "#mspn"},
-            "mainEntity": {"@id": quote((experiment.reports / "index.html").as_posix())},
+            **({"mainEntity": {"@id": quote(page)}} if page in contents else {}),
             "hasPart": [{"@id": file["@id"]} for file in files],
         },
         {
@@ -229,66 +244,3 @@ def published(results: Results) -> str:
         for attempt in training.environment.get("attempts", ())
     ]
     return max(filter(None, days), default="1980-01-01")
-
-
-def verify(archive: Path) -> dict[str, Any]:
-    """Compare an archive, or a folder unpacked from one, with its manifest.
-
-    Returns the names ``changed``, ``missing``, ``extra`` (in the archive but not in the manifest) and
-    ``damaged`` (unreadable, twice there, or outside the archive's folder), and ``files``, the number of files
-    listed. Raises UserError where there is no bundle at all.
-    """
-    findings: dict[str, Any] = {"changed": [], "missing": [], "extra": [], "damaged": [], "files": 0}
-    hashes: dict[str, str] = {}
-    manifest: bytes | None = None
-    for name, data in read_archive(archive):
-        outside = PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts
-        if data is None or outside or name in hashes:
-            findings["damaged"].append(name)
-        else:
-            hashes[name] = hashlib.sha256(data).hexdigest()
-            manifest = data if name == MANIFEST else manifest
-    if manifest is None:
-        raise UserError(f"{archive}: no readable {MANIFEST} in it: not an evidence bundle, or a damaged one")
-    listed = _parse_manifest(manifest, archive)
-    hashes.pop(MANIFEST)
-    damaged = set(findings["damaged"])
-    findings["files"] = len(listed)
-    findings["changed"] = sorted(n for n, digest in listed.items() if n in hashes and hashes[n] != digest)
-    findings["missing"] = sorted(n for n in listed if n not in hashes and n not in damaged)
-    findings["extra"] = sorted(n for n in hashes if n not in listed)
-    return findings
-
-
-def _parse_manifest(manifest: bytes, archive: Path) -> dict[str, str]:
-    listed: dict[str, str] = {}
-    for number, line in enumerate(manifest.decode("utf-8", "replace").splitlines(), start=1):
-        digest, _, name = line.partition("  ")
-        if len(digest) != 64 or not name or name in listed:
-            raise UserError(
-                f"{archive}: {MANIFEST}, line {number}: not 'sha256  path', or there twice: {line!r}"
-            )
-        listed[name] = digest
-    return listed
-
-
-def read_archive(archive: Path) -> Iterator[tuple[str, bytes | None]]:
-    """(name, bytes) of every file; None for bytes that cannot be read."""
-    if archive.is_dir():
-        for path in sorted(archive.rglob("*")):
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                yield path.relative_to(archive).as_posix(), None
-            elif path.is_file():
-                yield path.relative_to(archive).as_posix(), path.read_bytes()
-        return
-    try:
-        with zipfile.ZipFile(archive) as file:
-            for info in file.infolist():
-                try:
-                    yield info.filename, file.read(info)
-                except (zipfile.BadZipFile, OSError, ValueError, EOFError, zipfile.zlib.error):  # type: ignore[attr-defined]
-                    yield info.filename, None
-    except FileNotFoundError:
-        raise UserError(f"{archive}: no such file or folder") from None
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{archive}: not a zip archive: {error}") from None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mspn.errors import UserError
 from mspn.files import atomic
-from mspn.report.bundle import read_archive, verify
+from mspn.report.verify import read_archive, verify
 
 
 def restore(archive: Path, root: Path = Path()) -> int:

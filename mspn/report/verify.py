@@ -1,0 +1,125 @@
+"""Check a bundle: every file is as it was packed, and every figure is what its matches give."""
+
+import hashlib
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mspn.data.skeletons import skeleton
+from mspn.errors import UserError
+from mspn.evaluation.rescoring import MATCHES, check_evaluation
+from mspn.files import read_sealed
+from mspn.report.bundle import MANIFEST
+
+METRICS = "metrics.json"
+
+
+def verify(archive: Path) -> dict[str, Any]:
+    """Compare an archive, or a folder unpacked from one, with its manifest.
+
+    Returns the names ``changed``, ``missing``, ``extra`` (in the archive but not in the manifest) and
+    ``damaged`` (unreadable, twice there, or outside the archive's folder), and ``files``, the number of files
+    listed. Raises UserError where there is no bundle at all. `rescore` looks at what the files say.
+    """
+    findings: dict[str, Any] = {"changed": [], "missing": [], "extra": [], "damaged": [], "files": 0}
+    hashes: dict[str, str] = {}
+    manifest: bytes | None = None
+    for name, data in read_archive(archive):
+        outside = PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts
+        if data is None or outside or name in hashes:
+            findings["damaged"].append(name)
+        else:
+            hashes[name] = hashlib.sha256(data).hexdigest()
+            manifest = data if name == MANIFEST else manifest
+    if manifest is None:
+        raise UserError(f"{archive}: no readable {MANIFEST} in it: not an evidence bundle, or a damaged one")
+    listed = _parse_manifest(manifest, archive)
+    hashes.pop(MANIFEST)
+    damaged = set(findings["damaged"])
+    findings["files"] = len(listed)
+    findings["changed"] = sorted(n for n, digest in listed.items() if n in hashes and hashes[n] != digest)
+    findings["missing"] = sorted(n for n in listed if n not in hashes and n not in damaged)
+    findings["extra"] = sorted(n for n in hashes if n not in listed)
+    return findings
+
+
+def _parse_manifest(manifest: bytes, archive: Path) -> dict[str, str]:
+    listed: dict[str, str] = {}
+    for number, line in enumerate(manifest.decode("utf-8", "replace").splitlines(), start=1):
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name or name in listed:
+            raise UserError(
+                f"{archive}: {MANIFEST}, line {number}: not 'sha256  path', or there twice: {line!r}"
+            )
+        listed[name] = digest
+    return listed
+
+
+def read_archive(archive: Path) -> Iterator[tuple[str, bytes | None]]:
+    """(name, bytes) of every file; None for bytes that cannot be read."""
+    if archive.is_dir():
+        for path in sorted(archive.rglob("*")):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                yield path.relative_to(archive).as_posix(), None
+            elif path.is_file():
+                yield path.relative_to(archive).as_posix(), path.read_bytes()
+        return
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for info in file.infolist():
+                try:
+                    yield info.filename, file.read(info)
+                except (zipfile.BadZipFile, OSError, ValueError, EOFError, zipfile.zlib.error):  # type: ignore[attr-defined]
+                    yield info.filename, None
+    except FileNotFoundError:
+        raise UserError(f"{archive}: no such file or folder") from None
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{archive}: not a zip archive: {error}") from None
+
+
+def rescore(archive: Path) -> dict[str, Any]:
+    """Compute the figures of every evaluation in an archive again from its matches.
+
+    Returns ``evaluations``, their number, ``rescored``, of how many the matches are there and the joints are
+    the program's own, and ``wrong``, a sentence for each that has other figures or other files.
+    """
+    findings: dict[str, Any] = {"evaluations": 0, "rescored": 0, "wrong": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for place, files in _evaluations(archive).items():
+            findings["evaluations"] += 1
+            own = Path(folder) / place
+            if MATCHES not in files or not own.resolve().is_relative_to(Path(folder).resolve()):
+                continue
+            own.mkdir(parents=True)
+            for name, data in files.items():
+                (own / name).write_bytes(data)
+            try:
+                findings["rescored"] += _rescored(own)
+            except UserError as error:
+                findings["wrong"].append(str(error).replace(f"{folder}/", ""))
+    return findings
+
+
+def _evaluations(archive: Path) -> dict[str, dict[str, bytes]]:
+    """Folder of an evaluation in the archive -> its files of figures and matches."""
+    found: dict[str, dict[str, bytes]] = {}
+    for name, data in read_archive(archive):
+        path = PurePosixPath(name)
+        if data is not None and path.name in (METRICS, MATCHES):
+            found.setdefault(path.parent.as_posix(), {})[path.name] = data
+    return {place: files for place, files in found.items() if METRICS in files}
+
+
+def _rescored(folder: Path) -> int:
+    """1 where an evaluation's figures were computed again, 0 where its joints are of another's own file."""
+    content = read_sealed(folder / METRICS, "metrics file", "take the bundle from where it came from")
+    try:
+        joints = content["address"]["members"][0]["identity"]["joints"]
+        if not isinstance(joints, str):
+            return 0
+        check_evaluation(folder, content, skeleton(joints))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder / METRICS}: not a metrics file ({error!r})") from None
+    return 1
