@@ -43,8 +43,15 @@ format: $(READY)
 lock: $(READY)
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 
+# PyPI's torch for Linux brings CUDA's libraries along, about 5.5 GB in all; with CPU=1 it comes without, about 1 GB.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
+
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+ifdef CPU
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --index-url $(CPU_TORCH) --extra-index-url \
+	    https://pypi.org/simple "$$(grep '^torch==' requirements.lock)+cpu"
+endif
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
 	touch $@

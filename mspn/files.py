@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written to a temporary name, synced, then renamed."""
+"""Files that are whole or absent: written to a temporary name, synced, renamed; and the project's own."""
 
 import errno
 import hashlib
@@ -12,6 +12,15 @@ from typing import Any
 from mspn.errors import UserError
 
 SEAL = "sha256_of_the_rest"  # the key under which a JSON object tells the hash of its other entries
+PACKAGE = Path(__file__).resolve().parent
+# Where workflow/, baselines/ and reports/paper/ lie: beside the package in a checkout, in it once installed.
+INSTALLED = (PACKAGE / "baselines").is_dir()
+PROJECT = PACKAGE if INSTALLED else PACKAGE.parent
+
+
+def project_file(path: Path) -> Path:
+    """A file by its path in a checkout: the working directory's, else the one that came with the package."""
+    return path if path.is_absolute() or path.exists() or not (PROJECT / path).exists() else PROJECT / path
 
 
 @contextmanager

@@ -200,7 +200,7 @@ def test_the_readmes_recipe_trains_that_run_alone_and_it_stands_in_the_report(tm
     folder, outside = clone(tmp_path), tmp_path / "outside"
     outside.mkdir()
 
-    def snakemake(*arguments: str) -> str:
+    def snakemake(*arguments: str, refused: bool = False) -> str:
         command = [
             sys.executable,
             "-m",
@@ -221,7 +221,6 @@ def test_the_readmes_recipe_trains_that_run_alone_and_it_stands_in_the_report(tm
         "extends: smoke\nruns: [mspn-1, tiny]\nevaluate_on: [det-49.4]\ndatasets: {coco: {val_images: 4}}\n"
     )
     (folder / "own.yaml").write_text(scale.replace(", tiny", ""))
-    refused = False
     snakemake()
     latency = {path: path.read_bytes() for path in (folder / "results/own/latency").iterdir()}
     (folder / "own.yaml").write_text(scale)
@@ -231,10 +230,10 @@ def test_the_readmes_recipe_trains_that_run_alone_and_it_stands_in_the_report(tm
     layout["tables"]["mine"] = {"title": "Mine", "runs": ["tiny", "mspn-1"], "columns": ["AP", "GFLOPs"]}
     (folder / TABLES).write_text(yaml.safe_dump(layout, sort_keys=False))
     (outside / "mynets.py").write_text("")
-    refused = True
-    assert "run 'tiny', network mynets:tiny@small: module mynets has no function tiny" in snakemake("-n")
+    assert "run 'tiny', network mynets:tiny@small: module mynets has no function tiny" in snakemake(
+        "-n", refused=True
+    )
     (outside / "mynets.py").write_text(MODULE)
-    refused = False
     started = re.findall(r"^(?:local)?rule (\w+):", snakemake(), re.M)
     assert sorted(set(started)) == ["all", "evaluate", "flops", "latency", "report", "train", "trained_flops"]
     assert started.count("train") == started.count("evaluate") == 1

@@ -27,7 +27,7 @@ from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.identity import code_hash
 from mspn.experiment.load import left_out, load_experiment
-from mspn.files import read_json
+from mspn.files import project_file, read_json
 
 LOCK = Path("requirements.lock")
 
@@ -84,6 +84,7 @@ def check_versions(lock: Path = LOCK) -> Check:
     """Every pinned package is installed at its version."""
     check = Check("versions")
     remedy = "make the environment anew: make clean-env && make, or conda env create -f environment.yml"
+    lock = project_file(lock)
     if not lock.exists():
         check.wrong(f"{lock} is not there", "run from the repository's root")
         return check

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mspn.errors import UserError, did_you_mean
+from mspn.files import PROJECT, project_file
 
 CONFIG = Path("workflow/config")
 RECIPES = CONFIG / "recipes.yaml"
@@ -273,7 +274,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        names = sorted(p.stem for p in (CONFIG / "scales").glob("*.yaml"))
+        names = sorted({p.stem for root in (Path(), PROJECT) for p in root.glob(f"{CONFIG}/scales/*.yaml")})
         hint = did_you_mean(path.stem, names)
         raise UserError(
             f"{path}: no such scale; {hint}there are: {', '.join(names)}; or give a path to a .yaml file"
@@ -287,7 +288,9 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 def scale_path(name: str) -> Path:
     """The file of a scale given by name, or by its path."""
-    return Path(name) if name.endswith((".yaml", ".yml")) else CONFIG / "scales" / f"{name}.yaml"
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    return project_file(CONFIG / "scales" / f"{name}.yaml")
 
 
 def _with_recipes(scale: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -299,7 +302,7 @@ def _with_recipes(scale: dict[str, Any], path: Path) -> dict[str, Any]:
     for key, recipe in recipes.items():
         base = recipe.get("extends") if isinstance(recipe, dict) else None
         if base is not None:
-            named = _read_mapping(RECIPES)
+            named = _read_mapping(project_file(RECIPES))
             if base not in named:
                 raise UserError(
                     f"{path}: recipes.{key}.extends: no recipe {base!r}; {RECIPES} has: {', '.join(named)}"

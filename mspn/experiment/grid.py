@@ -10,6 +10,7 @@ from mspn.errors import UserError
 from mspn.experiment.config import CONFIG, parse_size
 from mspn.experiment.joint_sets import shipped
 from mspn.experiment.networks import network_spec
+from mspn.files import project_file
 
 GRID = CONFIG / "grid.tsv"
 GRID_COLUMNS = ("run", "network", "input", "supervision", "data", "detectors", "members")
@@ -75,7 +76,7 @@ def load_grid(path: Path = GRID) -> dict[str, Run]:
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a table of tab-separated columns whose lines may be comments or empty."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = project_file(path).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path}: no such grid") from None
     except UnicodeDecodeError as error:

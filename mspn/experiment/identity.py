@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mspn.errors import UserError
-from mspn.files import read_json, sha256, write_json
+from mspn.files import PACKAGE, PROJECT, read_json, sha256, write_json
 
 # Of the parts whose code decides results; networks by family.
 REVISIONS = {
@@ -30,7 +30,6 @@ REVISIONS = {
     "flops": 1,
 }
 HASHES = Path("results/.hashes.json")  # file -> size, time of change, SHA-256; may be removed at any time
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 def digest(value: Any) -> str:
@@ -76,7 +75,11 @@ def code_hash(*places: str) -> str:
 
     ``places`` are files or folders below the project's root, such as ``mspn/report``.
     """
-    paths = [path for place in places for path in _sources(_ROOT / place)]
+    paths = [
+        path
+        for place in places
+        for path in _sources((PACKAGE.parent if place.startswith("mspn") else PROJECT) / place)
+    ]
     parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 

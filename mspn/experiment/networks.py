@@ -14,6 +14,7 @@ from typing import Any
 
 from mspn.errors import UserError, shown
 from mspn.experiment.identity import REVISIONS
+from mspn.files import INSTALLED, PROJECT
 
 _MSPN = "mspn.networks.mspn:mspn"
 _HOURGLASS = "baselines.hourglass:hourglass"
@@ -81,8 +82,8 @@ def family(name: str) -> str:
 
 
 def slug(name: str) -> str:
-    """A network's name as a part of a file's: lower-case letters, digits and hyphens."""
-    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+    """A network's name, without a given family, in a file's name: lower-case letters, digits, hyphens."""
+    return re.sub("[^a-z0-9]+", "-", name.partition("@")[0].lower()).strip("-")
 
 
 def revisions_of(name: str) -> dict[str, int]:
@@ -103,7 +104,11 @@ def revisions_of(name: str) -> dict[str, int]:
 def import_module(name: str) -> Any:
     """A module by its dotted name, from the working directory too; UserError says what keeps it from that."""
     here = str(Path.cwd())
-    if here not in sys.path:  # a console script's path begins elsewhere
+    if name.startswith("baselines.") and INSTALLED:  # no name that another package may have
+        name = f"mspn.{name}"
+    elif name.startswith("baselines.") and str(PROJECT) not in sys.path:
+        sys.path.insert(0, str(PROJECT))
+    elif here not in sys.path:  # a console script's path begins elsewhere
         sys.path.append(here)
     try:
         return importlib.import_module(name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mspn.errors import UserError
+from mspn.files import project_file
 
 FIGURES = Path("reports/paper/figures.tsv")
 COLUMNS = ("table", "row", "column", "value", "unit", "split", "page", "remarks", "run", "detector")
@@ -44,7 +45,7 @@ Figures = dict[tuple[int, str, str], Figure]
 def load_figures(path: Path = FIGURES) -> Figures:
     """The paper's figures by (table, row, column). Raises UserError that names the line and the remedy."""
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
+        rows = list(csv.reader(project_file(path).read_text(encoding="utf-8").splitlines(), delimiter="\t"))
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; run from the repository's root, where the paper's figures lie"

@@ -25,8 +25,7 @@ def constructor(path: str) -> Callable[..., nn.Module]:
 
 
 def _in_grid() -> set[str]:
-    runs = load_grid().values() if GRID.exists() else ()
-    return {network_spec(run.network)[0] for run in runs if is_own(run.network)}
+    return {network_spec(run.network)[0] for run in load_grid().values() if is_own(run.network)}
 
 
 def construct(path: str, keywords: dict[str, Any]) -> nn.Module:

@@ -69,7 +69,7 @@ def bundled_files(experiment: Experiment, small: bool = False) -> list[Path]:
         for path in experiment.reports.rglob("*")
         if path.is_file() and path.suffix not in ({".zip", ".png"} if small else {".zip"})
     }
-    found |= {FIGURES}
+    found |= {FIGURES} if FIGURES.is_file() else set()
     if not small:
         found |= {path for path in CONFIG.rglob("*") if path.is_file()}
         found |= {path for path in map(Path, FOUND_AT_ROOT) if path.is_file()}

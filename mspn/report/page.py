@@ -18,7 +18,7 @@ from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.paper import FIGURES, Figures, load_figures
 from mspn.experiment.provenance import commit_of
-from mspn.files import write_json, write_text
+from mspn.files import project_file, write_json, write_text
 from mspn.report import claims as claims_module
 from mspn.report import costs, curves, extras, figures, learning, pictures, popover, style
 from mspn.report.addresses import file_address
@@ -97,10 +97,10 @@ def _context(
         "facts": _facts(results, book, out),
         "warnings": warnings(results),
         "rules": {
-            "text": RULES.read_text(encoding="utf-8"),
+            "text": project_file(RULES).read_text(encoding="utf-8"),
             "path": RULES,
             "deviations": deviations(draws),
-            **commit_of(RULES),
+            **commit_of(project_file(RULES)),
         },
         "ledger": load_ledger(),
         "superseded": ", ".join(results.superseded),
@@ -113,7 +113,7 @@ def _context(
 def load_ledger(path: Path = LEDGER) -> list[dict[str, str]]:
     """The protocol ledger; UserError where it is missing or malformed."""
     try:
-        return extras.check_ledger(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+        return extras.check_ledger(yaml.safe_load(project_file(path).read_text(encoding="utf-8")), str(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except yaml.YAMLError as error:

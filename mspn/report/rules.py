@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mspn.errors import UserError
 from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
+from mspn.files import project_file
 
 RULES = CONFIG / "claims.yaml"
 
@@ -87,7 +88,7 @@ class Rules(_Strict):
 def load_rules(path: Path = RULES) -> Rules:
     """Read and check the rules; UserError lists every wrong entry."""
     try:
-        return Rules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Rules.model_validate(yaml.safe_load(project_file(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run from the repository's root") from None
     except yaml.YAMLError as error:

@@ -11,6 +11,7 @@ from mspn.errors import UserError
 from mspn.experiment.config import CONFIG
 from mspn.experiment.grid import Run
 from mspn.experiment.paper import FLOPS, Figure, Figures
+from mspn.files import project_file
 from mspn.report.addresses import paper_address
 from mspn.report.cells import Book, signed
 from mspn.report.measured import Measures
@@ -27,7 +28,7 @@ SIDES = ("paper", "ours", "reference run")  # what one of the paper's columns be
 def load_layout(path: Path = TABLES) -> dict[str, Any]:
     """``tables.yaml``; UserError where it is missing or malformed."""
     try:
-        layout = yaml.safe_load(path.read_text(encoding="utf-8"))
+        layout = yaml.safe_load(project_file(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except yaml.YAMLError as error:

@@ -17,13 +17,8 @@ from mspn.experiment.identity import REVISIONS, code_hash
 from mspn.experiment.load import claim_results, load_experiment, scale_name
 from mspn.experiment.networks import is_own
 from mspn.experiment.tuning import round_evaluations, searched
+from mspn.files import project_file
 
-# Jobs use the Python that Snakemake runs in, also where the environment is not activated.
-os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-
-# A cluster warns a job before its time is up by SIGUSR1, which goes to all its processes: it is for the training,
-# which saves and leaves, and must not kill the Snakemake around it.
-signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 STARTED = time.time()
 CONTENT_DECIDES = 2 * 10**9
 
@@ -47,12 +42,17 @@ class OwnTriggers(type(workflow)):
         vars(self)["dag_settings"] = settings
 
 
+# What concerns the whole process is left alone where another workflow has this one as a module.
 OWN = Path(str(workflow.current_basedir)).resolve().parents[1] / "Snakefile"
 if Path(workflow.main_snakefile).resolve() == OWN:
     workflow.__class__ = OwnTriggers
-
-if unknown := set(config) - {"scale"}:
-    raise WorkflowError(f"--config: unknown key {sorted(unknown)}; allowed: scale")
+    # Jobs use the Python that Snakemake runs in, also where the environment is not activated.
+    os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    # A cluster warns a job before its time is up by SIGUSR1, which goes to all its processes: it is for the
+    # training, which saves and leaves, and must not kill the Snakemake around it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if unknown := set(config) - {"scale"}:
+        raise WorkflowError(f"--config: unknown key {sorted(unknown)}; allowed: scale")
 
 # A resource of the rules, not a parameter, so that another spelling of the same scale repeats nothing.
 SCALE = str(config.get("scale", "demo"))
@@ -95,6 +95,11 @@ wildcard_constraints:
     trunk="[a-z0-9-]+",
     step=r"\d+",
     round=r"\d+",
+
+
+def along(path):
+    """A file of this project as an input: the working directory's, or the one that came with the package."""
+    return str(project_file(Path(path)))
 
 
 def main_dataset(run):

@@ -4,7 +4,7 @@
 
 rule flops:
     input:
-        "reports/paper/figures.tsv",
+        along("reports/paper/figures.tsv"),
     output:
         table=f"{RESULTS}/flops/flops.csv",
         json=f"{RESULTS}/flops/flops.json",

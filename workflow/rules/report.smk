@@ -19,13 +19,13 @@ rule report:
         rules.trained_flops.output,
         rules.ceiling.output,
         rules.latency.output,
-        "reports/paper/figures.tsv",
-        "workflow/config/tables.yaml",
-        "workflow/config/claims.yaml",
-        "workflow/config/ledger.yaml",
+        along("reports/paper/figures.tsv"),
+        along("workflow/config/tables.yaml"),
+        along("workflow/config/claims.yaml"),
+        along("workflow/config/ledger.yaml"),
         reference_run(),
         # A report that declares other files than before is made again.
-        "workflow/rules/report.smk",
+        along("workflow/rules/report.smk"),
     output:
         page=report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Report"),
         claims=report(f"{REPORTS}/claims.csv", caption="../report/claims.rst", category="Claims"),
