@@ -12,7 +12,8 @@ from snakemake.settings.enums import RerunTrigger
 from mspn.errors import UserError
 from mspn.experiment.config import parse_size
 from mspn.experiment.identity import REVISIONS, code_hash
-from mspn.experiment.load import load_experiment, scale_name
+from mspn.experiment.load import load_experiment, missing_sources, scale_name
+from mspn.experiment.paper import FIGURES as PAPER
 from mspn.experiment.tuning import round_evaluations, searched
 
 # Jobs use the Python that Snakemake runs in, also where the environment is not activated.
@@ -47,6 +48,11 @@ try:
     SCALE = scale_name(SCALE)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+if missing := [path for path in (PAPER, *missing_sources(EXPERIMENT)) if not Path(path).is_file()]:
+    raise WorkflowError(
+        f"scale {EXPERIMENT.scale.name}: {len(missing)} files that it needs are not there: "
+        f"{', '.join(map(str, missing[:5]))}; put them there, or mend the scale's file (`mspn doctor` says more)"
+    )
 
 RESULTS = str(EXPERIMENT.results)
 REPORTS = str(EXPERIMENT.reports)
