@@ -7,7 +7,8 @@ READY := $(VENV)/ready
 .PHONY: demo test test-slow test-gpu check format lock clean-env
 
 demo: $(READY)
-	$(BIN)/snakemake --cores all
+	@$(BIN)/snakemake --cores all || { ls .snakemake/locks/* >/dev/null 2>&1 && echo "If it was killed, and no other \
+	Snakemake works here: $(BIN)/snakemake --unlock, then make again goes on from where it was."; exit 1; }
 	@echo "The page: reports/demo/index.html"
 
 test: $(READY)

@@ -16,6 +16,7 @@ from types import ModuleType
 import mspn
 from mspn import commands
 from mspn.errors import UserError
+from mspn.files import explained
 
 
 def verbs_of(package: ModuleType) -> dict[str, ModuleType]:
@@ -59,3 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        line = explained(error)
+        if line is None:
+            raise
+        print(f"mspn: {line}", file=sys.stderr)
+        return 2
