@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +35,30 @@ def atomic(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except Exception as error:
+        # NumPy and safetensors tell of a full disk in their own words, a flush without the file's name.
+        if getattr(error, "errno", None) in _FULL or re.search(_FULL_WORDS, str(error)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_WORDS = r"No space left|\d+ requested and \d+ written"
+_REMEDIES = {
+    **dict.fromkeys(_FULL, "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a place that you may write to"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG), "choose another place"),
+}
+
+
+def explained(error: OSError, place: Path | str = "") -> str | None:
+    """A line on what a person can mend of an error of the file system; None for all others."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        return None
+    return f"{error.filename or place}: {error.strerror}; {remedy} and start again"
 
 
 @contextmanager
@@ -44,8 +67,7 @@ def writing(place: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "make room" if full else "choose a place that you may write to"
+        remedy = _REMEDIES.get(error.errno or 0, "choose a place that you may write to")
         raise UserError(
             f"{error.filename or place}: cannot be written ({error.strerror}); {remedy} and start again"
         ) from None

@@ -54,10 +54,14 @@ def test_what_is_left_out_is_counted(tmp_path, caplog):
             coco_annotation(2, 5, bbox=[1, 2, 0, 4]),
             coco_annotation(3, 366379),
             coco_annotation(4, 5, bbox=[1, 2, 3, -4]),
+            coco_annotation(5, 5, category_id=77),
+            coco_annotation(6, 5, bbox=[5000, 2, 3, 4]),
         ],
     )
     persons = read_coco(tmp_path, "train")
-    assert persons.ids.tolist() == [1]
+    assert persons.ids.tolist() == [1, 6]
+    assert "1 left out: of a category that the file does not list (annotation 5: 77)" in caplog.text
+    assert "1 boxes outside their picture, used as they are (annotation 6: [5000, 2, 3, 4])" in caplog.text
     assert 366379 not in persons.pictures
     assert "2 persons left out: box without area (annotation 2" in caplog.text
     assert "1 images left out, as the released code means to (366379)" in caplog.text

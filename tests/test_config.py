@@ -1,5 +1,6 @@
 """The configuration: what is accepted, and what a person is told when something is not."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,9 @@ datasets: {coco: {imagess: 3}}
     assert "width: " in message and "'wide'" in message
 
 
+BOMB = "".join(f"{b}: &{b} [{','.join(10 * [f'*{a}'])}]\n" for a, b in pairwise("abcdefg"))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -63,6 +67,21 @@ datasets: {coco: {imagess: 3}}
         ("extends: demo\nstand_in: {det-49.4: best}", "stand_in: unknown ['best']"),
         ("extends: demo\ninputs: {256x192: 96by72}", "HEIGHTxWIDTH"),
         ("extends: demo\ndatasets: {coco: {kind: cocoo}}", "'coco'"),
+        ("extends: demo\ninputs: {256x192: [0, -4]}", "HEIGHTxWIDTH"),
+        ("extends: demo\ninputs: {256x192: [99999999999999999999, 4]}", "HEIGHTxWIDTH"),
+        ("extends: demo\nseeds: [1]\nseeds: [2]", "the key 'seeds' is there twice"),
+        ("extends: demo\nseeds: &s [1, *s]", "an alias contains itself"),
+        ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + BOMB, "more than 200000 values"),
+        ("extends: demo\nseeds: [" + 5000 * "1" + "]", "not valid YAML"),
+        (99_999 * "[", "not valid YAML"),
+        ("extends: demo\ndetectors: {../../../evil: {kind: truth}}", "should match pattern"),
+        ("extends: demo\ndetectors: {GT: {kind: truth}}", "should match pattern"),
+        ("extends: demo\ndetectors: {'gt\\n': {kind: truth}}", "should match pattern"),
+        ("extends: demo\ndetectors: {-x: {kind: truth}}", "should match pattern"),
+        (f"extends: demo\ndetectors: {{{300 * 'x'}: {{kind: truth}}}}", "at most 60 characters"),
+        (f"extends: demo\nname: {300 * 'x'}", "at most 60 characters"),
+        ("extends: demo\ndatasets: {coco: {kind: coco, root: 'data/{run}'}}", "braces"),
+        ("extends: demo\npretrained: --help", "must not begin with '-'"),
     ],
 )
 def test_bad_files_are_refused_with_the_reason(tmp_path, text, expected):

@@ -286,7 +286,7 @@ def test_other_data_or_settings_are_made_anew(persons, tmp_path):
 def test_a_full_disk_is_seen_before_anything_is_written(persons, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(UserError, match=r"needs 0.0 GB more, 0.0 GB are free; make room"):
+    with pytest.raises(UserError, match=r"needs 0.\d MB more, 0.0 MB are free; make room"):
         make(tmp_path, persons)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,9 +1,12 @@
 """Files are whole or absent."""
 
+import errno
+
 import pytest
 
+from mspn.commands.cli import main
 from mspn.errors import UserError
-from mspn.files import atomic, read_json, sha256, write_json
+from mspn.files import atomic, read_json, read_sealed, sha256, write_json, write_sealed
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -24,6 +27,42 @@ def test_reading_names_the_file_and_the_fault(tmp_path):
     (tmp_path / "bad.json").write_text('{"a": \n}')
     with pytest.raises(UserError, match=r"bad\.json: not a valid JSON file: .*line 2"):
         read_json(tmp_path / "bad.json")
+
+
+def test_an_output_that_is_a_link_is_not_followed(tmp_path):
+    (tmp_path / "theirs").write_text("kept")
+    (tmp_path / "link.json").symlink_to(tmp_path / "theirs")
+    write_json(tmp_path / "link.json", 1)
+    assert (tmp_path / "theirs").read_text() == "kept" and not (tmp_path / "link.json").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("100 requested and 10 written"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_one_line_whoever_tells_of_it(tmp_path, monkeypatch, capsys, error):
+    def run(args):
+        with atomic(tmp_path / "file"):
+            raise error
+
+    monkeypatch.setattr("mspn.commands.synth.run", run)
+    assert main(["synth", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"mspn: {tmp_path / 'file'}: No space left on device; make room and start again\n"
+    )
+
+
+def test_what_was_sealed_is_read_and_what_was_changed_since_is_not(tmp_path):
+    path = tmp_path / "a.json"
+    write_sealed(path, {"a": (1, 0.1), "b": {1: "ü"}})
+    assert read_sealed(path, "file", "again")["b"] == {"1": "ü"}
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    with pytest.raises(UserError, match=r"a\.json: not as it was written: .*; again"):
+        read_sealed(path, "file", "again")
 
 
 def test_sha256_is_the_known_one(tmp_path):

@@ -86,6 +86,23 @@ def test_a_scale_that_searches_ends_in_its_table_not_in_a_report(tmp_path):
             ("--config", "scale=workflow/config/scales/own.yaml"),
             "nowhere",
         ),
+        (
+            lambda f: (f / "workflow/config/scales/own.yaml").write_text(
+                "extends: smoke\ndetectors: {det-49.4: {kind: file, path: typo.json}}\n"
+            ),
+            ("--config", "scale=workflow/config/scales/own.yaml"),
+            "1 files that it needs are not there: typo.json",
+        ),
+        (
+            lambda f: (f / "reports/paper/figures.tsv").unlink(),
+            (),
+            "not there: reports/paper/figures.tsv",
+        ),
+        (
+            lambda f: None,
+            ("--config", "scale=paper"),
+            "not there: data/coco/annotations/person_keypoints_train2017.json",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_one_message_before_any_job(tmp_path, break_it, arguments, expected):

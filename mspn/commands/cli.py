@@ -18,6 +18,7 @@ from typing import NoReturn
 import mspn
 from mspn import commands
 from mspn.errors import UserError, did_you_mean
+from mspn.files import explained
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,3 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        line = explained(error)
+        if line is None:
+            raise
+        print(f"mspn: {line}", file=sys.stderr)
+        return 2

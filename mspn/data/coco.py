@@ -18,7 +18,7 @@ import numpy as np
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons, Picture
 from mspn.data.skeletons import COCO, Skeleton
-from mspn.errors import UserError
+from mspn.errors import UserError, shown
 from mspn.files import read_json
 
 PERSON = 1  # the category's id
@@ -115,6 +115,7 @@ def read_coco(root: Path, split: str, check_pictures: bool = True, skeleton: Ske
     pictures = _read_pictures(root, split, value["images"], left_out, place, notes)
     if check_pictures:
         require_pictures(list(pictures.values()), place)
+    _note_categories(value, notes)
     kept = _keep(value["annotations"], pictures, skeleton, left_out, place, notes)
     notes.log()
     if not kept:
@@ -183,6 +184,16 @@ def require_pictures(pictures: list[Picture], place: str) -> None:
         )
 
 
+def _note_categories(value: dict[str, Any], notes: Notes) -> None:
+    """Things of categories that the file lists are left out by intent; of others, it may be by mistake."""
+    listed = [one.get("id") for one in value["categories"] if isinstance(one, dict)]
+    for annotation in value["annotations"]:
+        category = annotation.get("category_id") if isinstance(annotation, dict) else None
+        if category is not None and category not in listed:
+            what = f"annotation {annotation.get('id')}: {shown(repr(category))}"
+            notes.add("left out: of a category that the file does not list", what)
+
+
 def _keep(
     annotations: list[dict[str, Any]],
     pictures: dict[int, Picture],
@@ -223,6 +234,9 @@ def _keep(
         if box[2] <= 0 or box[3] <= 0:
             notes.add("persons left out: box without area", f"annotation {key}: {box}")
             continue
+        picture = pictures[image]
+        if min(box[0] + box[2], box[1] + box[3]) <= 0 or box[0] >= picture.width or box[1] >= picture.height:
+            notes.add("boxes outside their picture, used as they are", f"annotation {key}: {box}")
         kept.append(annotation)
     return kept
 

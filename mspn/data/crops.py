@@ -197,7 +197,7 @@ def _require_space(folder: Path, place: Layout | None, form: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"{folder}: the crop store needs {needed / 1e9:.1f} GB more, {free / 1e9:.1f} GB are free; "
+            f"{folder}: the crop store needs {needed / 1e6:,.1f} MB more, {free / 1e6:,.1f} MB are free; "
             "make room, or set crops: {form: jpeg}, a smaller oversampling, or crops: exact in the scale"
         )
 

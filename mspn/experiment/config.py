@@ -5,10 +5,18 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mspn.errors import UserError, did_you_mean
+from mspn.experiment.plain_yaml import read_yaml
 from mspn.files import PROJECT, project_file
 
 CONFIG = Path("workflow/config")
@@ -17,6 +25,20 @@ RECIPES = CONFIG / "recipes.yaml"
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _plain_path(path: Path) -> Path:
+    """Refuse what Snakemake, a shell or a log would take for something else than a path."""
+    text = str(path)
+    if not text.isprintable() or set(text) & set("{}") or text.startswith("-") or len(text) > 1000:
+        raise ValueError("a path must not begin with '-' nor have braces, line ends or over 1,000 characters")
+    return path
+
+
+PlainPath = Annotated[Path, AfterValidator(_plain_path)]
+# Every name becomes a part of a path and a wildcard's value.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
+DetectorName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60)]
 
 
 class SynthData(_Strict):
@@ -41,7 +63,7 @@ class CocoData(_Strict):
     """
 
     kind: Literal["coco"]
-    root: Path
+    root: PlainPath
     train: str = "train2017"
     val: str | None = None
     joints: str = "coco"
@@ -52,14 +74,13 @@ class MpiiData(_Strict):
     """MPII: ``images/`` and ``annotations/`` with the JSON conversion, or the official ``.mat``."""
 
     kind: Literal["mpii"]
-    root: Path
+    root: PlainPath
     train: str = "train"
     val: str = "valid"
     counts: Counts = {}
 
 
 Data = Annotated[SynthData | CocoData | MpiiData, Field(discriminator="kind")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
 
 
 def joint_set_of(data: Data) -> str:
@@ -87,7 +108,7 @@ class DetectionFile(_Strict):
     """Detections in COCO's result format; ``box_ap`` is what the file is expected to measure (percent)."""
 
     kind: Literal["file"]
-    path: Path
+    path: PlainPath
     box_ap: float | None = None
 
 
@@ -174,17 +195,17 @@ class Store(_Strict):
 class Scale(_Strict):
     """Everything that a scale decides; see ``workflow/config/scales``."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: Name
     description: str
     datasets: dict[Name, Data]
-    detectors: dict[str, Detector]
+    detectors: dict[DetectorName, Detector]
     evaluate_on: list[str] | None = None
     evaluation_precision: Precision = "fp32"  # of the network's arithmetic
     stand_in: dict[str, str] = {}  # a detector of the grid -> the one whose boxes are taken in its place
     stand_in_data: dict[Name, Name] = {}  # a data set of the grid -> the one that is taken in its place
     width: float = Field(gt=0, le=1)
     inputs: dict[str, tuple[int, int]]
-    pretrained: Path | None = None
+    pretrained: PlainPath | None = None
     recipes: dict[Name, Recipe]  # by joint set
     tuned: dict[str, Changes] = {}  # of a family, or of a network, which comes before its family's
     budgets: list[Annotated[float, Field(gt=0, lt=1)]] = []  # shares of the iterations, runs of their own
@@ -199,7 +220,11 @@ class Scale(_Strict):
     def _parse_sizes(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        return {key: parse_size(size) if isinstance(size, str) else size for key, size in value.items()}
+        texts = {
+            key: f"{size[0]}x{size[1]}" if isinstance(size, list | tuple) and len(size) == 2 else str(size)
+            for key, size in value.items()
+        }
+        return {key: parse_size(text) for key, text in texts.items()}
 
     @field_validator("crops", mode="before")
     @classmethod
@@ -225,7 +250,7 @@ class Scale(_Strict):
 def parse_size(text: str) -> tuple[int, int]:
     """``256x192`` to (256, 192): height, width, both multiples of 4."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or any(int(n) % 4 or not int(n) for n in match.groups()):
+    if not match or any(len(n) > 4 or int(n) % 4 or not int(n) for n in match.groups()):
         raise ValueError(f"{text!r} is not a size HEIGHTxWIDTH in multiples of 4, such as 256x192")
     return int(match[1]), int(match[2])
 
@@ -272,15 +297,13 @@ def _load_yaml(path: Path, heirs: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = read_yaml(path)
     except FileNotFoundError:
         names = sorted({p.stem for root in (Path(), PROJECT) for p in root.glob(f"{CONFIG}/scales/*.yaml")})
         hint = did_you_mean(path.stem, names)
         raise UserError(
             f"{path}: no such scale; {hint}there are: {', '.join(names)}; or give a path to a .yaml file"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: a scale is a mapping of keys to values")
     return value

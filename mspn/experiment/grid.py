@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mspn.errors import UserError
+from mspn.errors import UserError, shown
 from mspn.experiment.config import CONFIG, parse_size
 from mspn.experiment.joint_sets import shipped
 from mspn.experiment.networks import network_spec
@@ -96,8 +96,11 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _parse_row(row: dict[str, str], place: str) -> Run:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", row["run"]):
-        raise UserError(f"{place}, column run: {row['run']!r} must be lower-case letters, digits and '-'")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", row["run"]):
+        raise UserError(
+            f"{place}, column run: '{shown(row['run'])}' must be lower-case letters, digits and '-', at most "
+            "60 of them"
+        )
     datasets = row["data"].split("+")
     if not all(re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) for name in datasets):
         raise UserError(f"{place}, column data: {row['data']!r}: names of data sets with '+' between them")

@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mspn.errors import UserError
+from mspn.experiment.plain_yaml import read_yaml
 
 FOLDER = Path(__file__).with_name("joints")
 # What joints of the upper half of a body are called, after the side; COCO's hips are there by intent.
@@ -37,7 +37,7 @@ class Length(_Strict):
 class JointSet(_Strict):
     """A joint set as its file has it; `upper_body` by the joints' names where the file does not say."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)
     joints: tuple[JointName, ...] = Field(min_length=1, max_length=1000)
     limbs: tuple[tuple[JointName, JointName], ...] = ()
     upper_body: tuple[JointName, ...]
@@ -129,9 +129,9 @@ def load_joint_set(reference: str) -> JointSet:
 @lru_cache
 def _read(path: Path, changed_ns: int) -> JointSet:
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
+        value = read_yaml(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such joint set ({error.strerror})") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: a joint set is a mapping of keys to values")
     return checked({"name": path.stem, **value}, str(path))

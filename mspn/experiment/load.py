@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from mspn.errors import UserError, did_you_mean
-from mspn.experiment.config import CocoData, Scale, joint_set_of, load_scale, scale_path
+from mspn.experiment.config import CocoData, Scale, SynthData, joint_set_of, load_scale, scale_path
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import GRID, Run, load_grid
 from mspn.experiment.joint_sets import load_joint_set
-from mspn.experiment.networks import NETWORKS, family, is_own
+from mspn.experiment.networks import NETWORKS, family, is_own, network_spec
 from mspn.files import read_json, write_json
 
 OWN_RUNS = "own"  # among a scale's runs: all rows of the grid whose networks are of one's own
 OWNER = "scale.json"  # in the folder of results: the scale that they are of
+# The backbones that torchvision publishes ImageNet weights of; of Res-254 there are none.
+PUBLISHED = ("resnet18", "resnet50", "resnet101", "resnet152")
 
 
 def load_experiment(scale: str, grid: Path = GRID) -> Experiment:
@@ -75,6 +77,26 @@ def scale_name(scale: str) -> str:
     path = scale_path(scale)
     own = scale_path(path.stem)
     return path.stem if path.resolve() == own.resolve() else scale
+
+
+def missing_sources(experiment: Experiment) -> list[Path]:
+    """The files from elsewhere that the scale's runs need and that are not there.
+
+    Snakemake takes a result that is there for a source where what makes it lacks its own: so this is asked
+    before it builds its graph.
+    """
+    scale, wanted = experiment.scale, dict[Path, None]()
+    for run in experiment.grid.values():
+        for place, dataset in enumerate(run.datasets):
+            if not isinstance(scale.datasets[dataset], SynthData):
+                wanted |= dict.fromkeys(experiment.annotation_files(dataset, "train"))
+                wanted |= dict.fromkeys(experiment.annotation_files(dataset, "val") if place == 0 else ())
+        for detector in experiment.detectors(run):
+            wanted |= dict.fromkeys(experiment.detection_files(detector))
+        backbone = str(network_spec(run.network)[1].get("down", "")) if run.network else ""
+        if scale.pretrained and backbone in PUBLISHED and experiment.pretrained_file(run) is None:
+            wanted[scale.pretrained / f"{backbone}.pth"] = None
+    return [path for path in wanted if not path.is_file()]
 
 
 def left_out(experiment: Experiment, grid: Path = GRID) -> list[Run]:

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
+from mspn.experiment.load import PUBLISHED
 from mspn.experiment.networks import network_spec
 from mspn.networks.blocks import DownPath
 from mspn.networks.foreign import Unit, read_foreign, refuse, transfer
 from mspn.networks.resnet import RESNETS, Stem
-
-PUBLISHED = ("resnet18", "resnet50", "resnet101", "resnet152")  # of torchvision; Res-254 has no such weights
 
 
 def pretrain(network: nn.Module, experiment: Experiment, run: Run) -> str:

@@ -14,8 +14,9 @@ from mspn.errors import UserError
 from mspn.experiment.config import parse_size
 from mspn.experiment.grid import load_grid
 from mspn.experiment.identity import REVISIONS, code_hash
-from mspn.experiment.load import claim_results, load_experiment, scale_name
+from mspn.experiment.load import claim_results, load_experiment, missing_sources, scale_name
 from mspn.experiment.networks import is_own
+from mspn.experiment.paper import FIGURES as PAPER
 from mspn.experiment.tuning import round_evaluations, searched
 from mspn.files import project_file
 
@@ -61,6 +62,11 @@ try:
     SCALE = scale_name(SCALE)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+if missing := [path for path in (PAPER, *missing_sources(EXPERIMENT)) if not project_file(Path(path)).is_file()]:
+    raise WorkflowError(
+        f"scale {EXPERIMENT.scale.name}: {len(missing)} files that it needs are not there: "
+        f"{', '.join(map(str, missing[:5]))}; put them there, or mend the scale's file (`mspn doctor` says more)"
+    )
 
 # Networks of one's own are built and tried before any job, by a process of its own: torch takes long to import.
 if workflow.is_main_process and any(map(is_own, EXPERIMENT.networks())):

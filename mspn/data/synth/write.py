@@ -122,7 +122,9 @@ def _check(
     folder = next(path for path in (root, *root.absolute().parents) if path.exists())
     need, free = (train_images + val_images) * _PICTURE_BYTES, shutil.disk_usage(folder).free
     if need > free:
-        raise UserError(f"{root}: the data set may take {need / 1e9:.1f} GB and {free / 1e9:.1f} GB are free")
+        raise UserError(
+            f"{root}: the data set may take {need / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free; make room"
+        )
 
 
 def _check_own(path: Path, layout: str) -> None:
