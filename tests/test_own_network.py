@@ -1,4 +1,4 @@
-"""A network of one's own: what the grid may name, what is checked of it, the README's recipe, followed."""
+"""A network of one's own: what the grid may name, what is checked of it, the documented recipe, followed."""
 
 import json
 import os
@@ -27,8 +27,8 @@ from mspn.report.tables import TABLES, Tables, load_layout
 from tests import report_tree
 from tests.test_workflow import ROOT, clone
 
-README = (ROOT / "README.md").read_text(encoding="utf-8").split("## Add a network")[1].split("\n## ")[0]
-MODULE, ROW = (re.search(rf"```{kind}\n(.*?)```", README, re.S)[1] for kind in ("python", "tsv"))  # type: ignore[index]
+PAGE = (ROOT / "docs/own-network.md").read_text(encoding="utf-8")
+MODULE, ROW = (re.search(rf"```{kind}\n(.*?)```", PAGE, re.S)[1] for kind in ("python", "tsv"))  # type: ignore[index]
 KEYWORDS: dict[str, Any] = {"joints": 5, "scales": 4, "width": 0.25}
 SIZE = (64, 48)
 
