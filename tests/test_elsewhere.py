@@ -1,6 +1,7 @@
 """The graph and the verbs away from a checkout: another directory, another workflow, an installed wheel."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -69,7 +70,10 @@ def test_another_workflow_has_it_as_a_module_and_nothing_leaks(tmp_path, scale, 
 
 @pytest.mark.slow
 def test_a_wheel_has_all_that_the_verbs_and_the_graph_need(tmp_path):
-    wheel = ["pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(clone(tmp_path))]
+    checkout = clone(tmp_path)
+    for name in ("setup.py", "MANIFEST.in", "LICENSE"):
+        shutil.copy(ROOT / name, checkout / name)
+    wheel = ["pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(checkout)]
     run(tmp_path, ROOT, *wheel)
     (built,) = tmp_path.glob("*.whl")
     site, empty = tmp_path / "site", tmp_path / "empty"
