@@ -155,3 +155,22 @@ def test_a_ledger_entry_that_lacks_something_is_named(tmp_path):
     with pytest.raises(UserError, match="entry 2"):
         load_ledger(path)
     assert len(load_ledger(report_tree.REPOSITORY / "workflow" / "config" / "ledger.yaml")) >= 15
+
+
+def test_the_first_screen_says_what_was_trained_and_what_came_out(monkeypatch, tmp_path):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    experiment = report_tree.fill("madeup", runs=("mspn-1", "mspn-2", "hourglass-1", "hourglass-2"))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/cluster.md").touch()
+    make_report(experiment, experiment.reports)
+    text = (experiment.reports / "index.html").read_text()
+    screen = text[text.index('id="learnt"') : text.index("</section>")]
+    words = " ".join(re.sub("<[^>]+>", "", screen).split())
+    figures = collect(experiment)
+    on = {boxes: figures.by_seed("mspn-2", boxes, "AP")[0] for boxes in ("det-49.4", "gt")}
+    said = f"mspn-2 {on['det-49.4']:.1f} AP on boxes of det-49.4, {on['gt']:.1f} AP on true boxes;"
+    assert "Trained on 1,600 samples each: " in words and said in words
+    assert 'href="../../docs/cluster.md">COCO and MPII on GPUs, scale paper</a>' in screen
+    assert "how orderings are measured with error bars, scale bench;" in words, "no link to what is not there"
+    silent = screen[screen.index("hence nothing on") :]
+    assert "Kernels 7 then 5" in silent and "better accuracy for its FLOPs" not in silent

@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import FLOPS, load_figures
+from mspn.files import write_sealed
 from mspn.report import costs, extras
 from mspn.report.cells import Book, signed
 from mspn.report.claims import evaluate
@@ -243,7 +244,9 @@ def test_a_result_of_another_configuration_is_marked(monkeypatch, tmp_path):
     monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
     experiment = report_tree.fill("madeup", runs=("mspn-2",))
     path = experiment.evaluation_folder(experiment.grid["mspn-2"], 0, "gt") / "metrics.json"
-    path.write_text(path.read_text().replace('"training_id": "mspn-2-s0-', '"training_id": "mspn-2-s0-00'))
+    content = json.loads(path.read_text())
+    content["address"]["training_id"] = "mspn-2-s0-0000000000"
+    write_sealed(path, content)
     stale = {key: e.stale for key, e in collect(experiment).evaluations.items()}
     assert "another configuration" in stale["mspn-2", "gt", 0] and not stale["mspn-2", "det-49.4", 0]
     weights = experiment.training_folder(experiment.grid["mspn-2"], 0) / "weights.safetensors"

@@ -9,6 +9,7 @@ from mspn.report.views import Slot
 SHOWN = 3  # statements of one verdict that are named; the rest are counted
 # Verdicts that rest on a number.
 MEASURED = ("supported", "contradicted", "undecided", "budget-limited", "about these weights")
+UNMEASURED = ("not run", "not checkable here")
 # What is no news in a sentence: the second is said once for the whole scale.
 NO_NEWS = ("exact", "convergence not measured")
 
@@ -37,6 +38,11 @@ def learnt(claim: dict[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return parts
+
+
+def is_silent(parts: list[dict[str, Any]]) -> bool:
+    """Whether nothing at all was found out of a claim."""
+    return all(part["verdict"] in UNMEASURED for part in parts)
 
 
 def _news(reason: str) -> str:

@@ -27,7 +27,8 @@ from mspn.report.claims import ClaimResult, count_verdicts
 from mspn.report.claims_view import claim_context, write_claims
 from mspn.report.draws import Draws
 from mspn.report.formats import WRITERS, caption
-from mspn.report.learnt import learnt
+from mspn.report.learnt import is_silent, learnt
+from mspn.report.outcome import elsewhere, outcome
 from mspn.report.pck_view import pck_view
 from mspn.report.planned import deviations
 from mspn.report.points import main_ceiling
@@ -77,7 +78,8 @@ def _context(
     results: Results, paper: Figures, claims: list[ClaimResult], draws: Draws, book: Book, out: Path
 ) -> dict[str, Any]:
     """What the template shows but for the figures; every number of it is registered in the book."""
-    views = Tables(results, paper, load_layout(), book, load_reference(results.experiment)).views()
+    reference = load_reference(results.experiment)
+    views = Tables(results, paper, load_layout(), book, reference).views()
     extra = [
         costs.flops_view(results, book),
         costs.ceilings_view(results, book),
@@ -88,11 +90,15 @@ def _context(
     ]
     cost, totals = costs.cost_view(results, book)
     judged = [claim_context(result, draws, book) for result in claims]
+    told = [{**found, "learnt": learnt(found)} for found in judged]
     return {
         "scale": results.experiment.scale,
         "views": views,
         "extra": [view for view in extra if view],
-        "claims": [{**found, "learnt": learnt(found)} for found in judged],
+        "claims": told,
+        "silent": [found for found in told if is_silent(found["learnt"])],
+        "outcome": outcome(results, book),
+        "elsewhere": elsewhere(results.experiment, reference),
         "counts": _counts(claims, book, out),
         "facts": _facts(results, book, out),
         "warnings": warnings(results),
