@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from mspn.errors import UserError
+from mspn.errors import UserError, shown
 from mspn.experiment.plain_yaml import read_yaml
 
 CONFIG = Path("workflow/config")
@@ -303,7 +303,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         near = difflib.get_close_matches(path.stem, names, 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(
-            f"{path}: no such scale; {hint}there are: {', '.join(names)}; or give a path to a .yaml file"
+            f"{shown(str(path), 300)}: no such scale; {hint}there are: {', '.join(names)}; or give a path to "
+            "a .yaml file"
         ) from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: a scale is a mapping of keys to values")
