@@ -204,6 +204,13 @@ def test_sound_files_are_read(sound: Path) -> None:
         read(sound)
 
 
+def test_a_zip_bomb_is_damaged_and_never_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.txt", bytes(40 << 20))
+        file.writestr("manifest-sha256.txt", "0" * 64 + "  a.txt\n")
+    assert verify(tmp_path / "bomb.zip")["damaged"] == ["a.txt"]
+
+
 @pytest.mark.parametrize("name", READERS)
 @fuzz(14)
 @given(st.data())
