@@ -22,6 +22,7 @@ from mspn.errors import UserError, shown
 from mspn.files import read_json
 
 PERSON = 1  # the category's id
+MOST_PX = 1_000_000  # of a picture's side
 # The released code means to leave this image out (it compares a string to an int); the protocol does.
 LEFT_OUT_IMAGES = {366379}
 _IDS_FROM = "val2014"  # what a list of ids selects from
@@ -75,7 +76,32 @@ def _read_one(root: Path, name: str) -> dict[str, Any]:
     for key in ("images", "annotations", "categories"):
         if not isinstance(value, dict) or not isinstance(value.get(key), list):
             raise UserError(f"{path}: no list {key!r}; expected COCO's keypoint annotations")
+    for image in value["images"]:
+        if not isinstance(image, dict) or not _is_id(image.get("id")):
+            raise UserError(f"{path}: image {shown(repr(image))}: needs id, file_name, width and height")
+    for annotation in value["annotations"]:
+        _check_annotation(annotation, path)
     return {key: value[key] for key in ("images", "annotations", "categories")}
+
+
+def _is_id(value: Any) -> bool:
+    """Whether it is a whole number that an array holds."""
+    return type(value) is int and abs(value) < 2**63
+
+
+def _check_annotation(annotation: Any, path: Path) -> None:
+    """Refuse what neither reading nor scoring can take for an annotation."""
+    keys = ("id", "image_id", "category_id")
+    if not isinstance(annotation, dict) or not all(_is_id(annotation.get(key)) for key in keys):
+        said = shown(repr(annotation))
+        raise UserError(f"{path}: annotation {said}: needs id, image_id and category_id, all whole numbers")
+    what = f"{path}: annotation {annotation['id']}"
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        raise UserError(f"{what}: iscrowd: {shown(repr(annotation['iscrowd']))} is neither 0 nor 1")
+    if "num_keypoints" in annotation and not _is_id(annotation["num_keypoints"]):
+        raise UserError(f"{what}: num_keypoints: {shown(repr(annotation['num_keypoints']))} is no number")
+    if "bbox" in annotation:
+        numbers(annotation["bbox"], 4, f"{what}: bbox")
 
 
 def _image_ids(root: Path, name: str) -> set[int]:
@@ -160,12 +186,17 @@ def _read_pictures(
         try:
             key, name = int(image["id"]), str(image["file_name"])
             width, height = int(image["width"]), int(image["height"])
-        except (KeyError, TypeError, ValueError):
-            raise UserError(f"{place}: image {image!r}: needs id, file_name, width and height") from None
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise UserError(
+                f"{place}: image {shown(repr(image))}: needs id, file_name, width and height"
+            ) from None
         if key in pictures:
             raise UserError(f"{place}: image id {key} is there twice; ids must be unique")
-        if width <= 0 or height <= 0:
-            raise UserError(f"{place}: image {key}: {width} x {height} pixels")
+        if not (0 < width <= MOST_PX and 0 < height <= MOST_PX):
+            size = shown(f"{width} x {height}") if max(abs(width), abs(height)) < 1e30 else "far too many"
+            raise UserError(f"{place}: image {key}: {size} pixels; sides are 1 to {MOST_PX:,}")
+        if not name.isprintable() or name.startswith("/") or ".." in Path(name).parts:
+            raise UserError(f"{place}: image {key}: {shown(name)}: no name of a file below the data set")
         if key in left_out:
             notes.add("images left out, as the released code means to", key)
             continue

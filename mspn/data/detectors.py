@@ -17,7 +17,7 @@ import numpy as np
 from mspn.data.coco import PERSON, numbers
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons
-from mspn.errors import UserError
+from mspn.errors import UserError, shown
 from mspn.experiment.config import DetectionFile, Detector, SimulatedDetector, TrueBoxes
 from mspn.files import read_json
 
@@ -63,6 +63,9 @@ def _check(entry: Any, place: str, persons: Persons, notes: Notes) -> bool:
         raise UserError(f"{place}: needs image_id, category_id, bbox and score")
     numbers(entry["bbox"], 4, f"{place}: bbox")
     numbers([entry["score"]], 1, f"{place}: score")
+    for key in ("image_id", "category_id"):
+        if type(entry[key]) is not int or abs(entry[key]) >= 2**63:
+            raise UserError(f"{place}: {key}: {shown(repr(entry[key]))} is not a whole number")
     if entry["image_id"] not in persons.pictures:
         notes.add("detections left out: unknown image", f"{entry['image_id']}")
         return False

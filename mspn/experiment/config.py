@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from mspn.errors import UserError, did_you_mean
+from mspn.errors import UserError, did_you_mean, shown
 from mspn.experiment.plain_yaml import read_yaml
 from mspn.files import PROJECT, project_file
 
@@ -302,7 +302,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         names = sorted({p.stem for root in (Path(), PROJECT) for p in root.glob(f"{CONFIG}/scales/*.yaml")})
         hint = did_you_mean(path.stem, names)
         raise UserError(
-            f"{path}: no such scale; {hint}there are: {', '.join(names)}; or give a path to a .yaml file"
+            f"{shown(str(path), 300)}: no such scale; {hint}there are: {', '.join(names)}; or give a path to "
+            "a .yaml file"
         ) from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: a scale is a mapping of keys to values")

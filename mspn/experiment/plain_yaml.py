@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from mspn.errors import UserError
+from mspn.errors import UserError, shown
 
 MOST_BYTES = 4_000_000
 MOST_VALUES = 200_000  # with every alias in full
@@ -31,9 +31,10 @@ def read_yaml(path: Path) -> Any:
     UserError where it is not YAML, a key is there twice, an alias contains itself, or it is larger than any
     file of this kind has to be.
     """
+    where = shown(str(path), 300)
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: more than {MOST_BYTES / 1e6:.0f} MB: not a file of this kind")
+            raise UserError(f"{where}: more than {MOST_BYTES / 1e6:.0f} MB: not a file of this kind")
         loader = _Loader(path.read_text(encoding="utf-8"))
         try:
             node = loader.get_single_node()
@@ -46,10 +47,10 @@ def read_yaml(path: Path) -> Any:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{where}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-        words = " ".join(str(error).split())[:300]
-        raise UserError(f"{path}: not valid YAML: {words}") from None
+        words = shown(" ".join(str(error).split()), 300)
+        raise UserError(f"{where}: not valid YAML: {words}") from None
 
 
 def _count(node: yaml.Node, above: tuple[int, ...], count: list[int]) -> None:

@@ -149,6 +149,11 @@ def detectors_view(results: Results, book: Book) -> View:
     )
 
 
+# Another number of threads or processes, memory layout or instruction set adds in another order: the weights
+# are then as another seed's.
+_MADE_WITH = {"instructions": "instructions of the CPU", "world": "processes of a training"}
+
+
 def environment_rows(results: Results) -> list[tuple[str, str]]:
     """What the results were made with: (name, values) with every distinct value and nothing else."""
     found: dict[str, dict[str, None]] = {}
@@ -159,7 +164,10 @@ def environment_rows(results: Results) -> list[tuple[str, str]]:
             if source.get(key) is not None:
                 found.setdefault(key, {})[str(source[key])] = None
         found.setdefault("device", {})[device_of(source)] = None
-        for table in ("versions", "machine"):
+        for key in ("instructions", "world"):
+            if source.get(key) is not None:
+                found.setdefault(_MADE_WITH[key], {})[str(source[key])] = None
+        for table in ("versions", "machine", "options"):
             values = source.get(table)
             if not isinstance(values, dict):
                 continue

@@ -3,12 +3,13 @@
 import hashlib
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mspn.data.skeletons import skeleton
-from mspn.errors import UserError
+from mspn.errors import UserError, shown
 from mspn.evaluation.rescoring import MATCHES, check_evaluation
 from mspn.files import read_sealed
 from mspn.report.bundle import MANIFEST
@@ -70,13 +71,21 @@ def read_archive(archive: Path) -> Iterator[tuple[str, bytes | None]]:
         with zipfile.ZipFile(archive) as file:
             for info in file.infolist():
                 try:
-                    yield info.filename, file.read(info)
-                except (zipfile.BadZipFile, OSError, ValueError, EOFError, zipfile.zlib.error):  # type: ignore[attr-defined]
+                    yield info.filename, None if _is_bomb(info) else file.read(info)
+                except (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, zlib.error):
                     yield info.filename, None
     except FileNotFoundError:
         raise UserError(f"{archive}: no such file or folder") from None
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{archive}: not a zip archive: {error}") from None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise UserError(f"{archive}: not a zip archive: {shown(str(error))}") from None
+
+
+def _is_bomb(info: zipfile.ZipInfo) -> bool:
+    """Whether a file is far larger than results are, or compressed more than numbers and text can be."""
+    return info.file_size > _LARGEST or info.file_size > max(_LARGE, _TIGHTEST * info.compress_size)
+
+
+_LARGEST, _LARGE, _TIGHTEST = 4 << 30, 32 << 20, 200  # bytes, bytes, times
 
 
 def rescore(archive: Path) -> dict[str, Any]:

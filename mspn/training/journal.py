@@ -59,8 +59,8 @@ class Journal:
             changed = sorted(key for key in facts if facts[key] != before.get(key))
             if changed:
                 warnings.warn(
-                    f"{folder}: going on with other settings than before ({', '.join(changed)}): the result "
-                    "may differ in the last bits from that of one undisturbed training",
+                    f"{folder}: going on with other settings than before ({', '.join(changed)}): where "
+                    "they change the order of additions, the weights will be others, as another seed's would",
                     stacklevel=2,
                 )
         steps = {"from_step": start, "to_step": start, "ended": "running", **dict.fromkeys(MEASURED, 0)}

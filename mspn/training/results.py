@@ -93,6 +93,7 @@ def environment(attempts: list[dict[str, Any]]) -> dict[str, Any]:
     last = attempts[-1]
     return {
         **{key: last[key] for key in FACTS},
+        "instructions": last.get("instructions"),
         "peak_memory_bytes": max(attempt["peak_memory_bytes"] for attempt in attempts),
         **{key: round(sum(a[key] for a in attempts), 3) for key in ("wall_s", "device_s", "data_wait_s")},
         "attempts": attempts,

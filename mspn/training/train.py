@@ -68,12 +68,17 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator["Stop"]:
-        """SIGTERM and SIGUSR1, a cluster's warning, and SIGINT ask for a stop within the block."""
+        """SIGTERM, SIGUSR1 (a cluster's warning), SIGINT and SIGHUP ask for a stop within the block.
+
+        SIGHUP does not where it is ignored already, as ``nohup`` has it.
+        """
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.signal = number
 
-        numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+        numbers = [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
         before = [signal.signal(number, ask) for number in numbers]
         try:
             yield self

@@ -32,8 +32,8 @@ def index(annotations: dict[str, Any]) -> COCO:
                 f"annotation {annotation.get('id')}: no keypoints, area or bbox; "
                 "these are not keypoint annotations"
             )
-        if annotation.get("category_id") == PERSON and not annotation.get("iscrowd"):
-            _check_area(annotation, pictures.get(annotation.get("image_id"), {}))
+        if annotation.get("category_id") == PERSON:
+            _check_person(annotation, pictures.get(annotation.get("image_id"), {}))
     with quiet():
         truth = COCO()
         # pycocotools writes flags into annotations: it gets its own.
@@ -48,12 +48,14 @@ def index(annotations: dict[str, Any]) -> COCO:
     return truth
 
 
-def _check_area(annotation: dict[str, Any], picture: dict[str, Any]) -> None:
-    """Refuse the area of a labelled person that is not above 0, or larger than both picture and box."""
+def _check_person(annotation: dict[str, Any], picture: dict[str, Any]) -> None:
+    """Refuse numbers that are none, and a labelled person's area that is 0 or above both picture and box."""
     what = f"annotation {annotation.get('id')}: area"
-    if not any(annotation["keypoints"][2::3]):
-        return
     (area,), box = numbers([annotation["area"]], 1, what), numbers(annotation["bbox"], 4, f"{what}: bbox")
+    points = annotation["keypoints"]
+    numbers(points, len(points) if isinstance(points, list) else 0, f"{what}: keypoints")
+    if annotation.get("iscrowd") or not any(points[2::3]):
+        return
     width, height = (picture.get(key) or 0 for key in ("width", "height"))
     most = max(width * height, box[2] * box[3])
     if not 0 < area <= 1.01 * most:  # a mask's area, rounded another way than the box

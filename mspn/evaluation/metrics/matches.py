@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,12 @@ from mspn.errors import UserError
 from mspn.evaluation.metrics.bootstrap import Matches
 from mspn.evaluation.metrics.distances import Distances
 from mspn.files import atomic
+
+# All that NumPy and zipfile raise of a damaged file; encryption, unknown compression are a flipped bit away.
+_DAMAGED = (
+    *(ValueError, OSError, EOFError, KeyError, SyntaxError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def save_matches(path: Path, by_protocol: Mapping[str, Matches | Distances]) -> None:
@@ -31,7 +38,7 @@ def load_matches(path: Path) -> dict[str, Any]:
             arrays = {key: file[key] for key in file.files}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; evaluate the run first") from None
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise UserError(f"{path}: damaged ({error}); evaluate the run again") from None
     if "format" not in arrays:
         raise UserError(f"{path}: not the matches of an evaluation; evaluate the run again")
