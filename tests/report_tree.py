@@ -34,7 +34,6 @@ IMAGES, PERSONS = 60, 3
 SCALE = """\
 extends: demo
 name: {name}
-runs: null
 recipes:
   coco: {{iterations: 100, warmup_iterations: 10, cooldown: null}}
   mpii: {{iterations: 100, warmup_iterations: 10, cooldown: null}}
@@ -45,14 +44,21 @@ bootstrap: {bootstrap}
 
 
 def make_root(
-    root: Path, name: str = "madeup", seeds: tuple[int, ...] = (0, 1, 2), bootstrap: int = 100
+    root: Path,
+    name: str = "madeup",
+    seeds: tuple[int, ...] = (0, 1, 2),
+    bootstrap: int = 100,
+    more: str = "runs: null\n",
 ) -> Path:
-    """A copy of what the report reads of the repository, and a scale; the working directory of a test."""
+    """A copy of what the report reads of the repository, and a scale; the working directory of a test.
+
+    ``more`` is the end of the scale's file, without which it has every run of the grid.
+    """
     shutil.copytree(REPOSITORY / "workflow" / "config", root / "workflow" / "config")
     (root / "reports" / "paper").mkdir(parents=True)
     shutil.copy(REPOSITORY / "reports" / "paper" / "figures.tsv", root / "reports" / "paper")
     path = root / "workflow" / "config" / "scales" / f"{name}.yaml"
-    path.write_text(SCALE.format(name=name, seeds=list(seeds), bootstrap=bootstrap))
+    path.write_text(SCALE.format(name=name, seeds=list(seeds), bootstrap=bootstrap) + more)
     rules = root / "workflow" / "config" / "claims.yaml"
     rules.write_text(re.sub(r"draws: \d+", f"draws: {5 * bootstrap}", rules.read_text()))
     return root

@@ -75,9 +75,8 @@ def test_a_family_that_is_not_known_is_plotted_by_itself(monkeypatch, tmp_path):
 
 @pytest.fixture
 def with_budgets(monkeypatch, tmp_path):
-    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
-    with (tmp_path / "workflow/config/scales/madeup.yaml").open("a") as file:
-        file.write("budgets: [0.25, 0.5]\nruns: [mspn-1, mspn-2, hourglass-1, hourglass-2, mspn-2-k77]\n")
+    more = "budgets: [0.25, 0.5]\nruns: [mspn-1, mspn-2, hourglass-1, hourglass-2, mspn-2-k77]\n"
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,), more=more))
     return collect(report_tree.fill("madeup"))
 
 

@@ -80,7 +80,7 @@ def test_the_same_bytes_whatever_the_workers(tmp_path, monkeypatch):
     alone = files_of(make(tmp_path / "alone"))
     assert alone == files_of(make(tmp_path / "again"))
     assert alone == files_of(make(tmp_path / "two", workers=2))
-    assert len(alone) == 8  # six pictures, two annotation files, nothing else
+    assert len(alone) == 10  # six pictures, two annotation files, two lists of hashes, nothing else
 
 
 def test_a_picture_depends_on_seed_split_and_number_only(tmp_path):
@@ -334,7 +334,7 @@ def test_statistics_of_both_layouts(tmp_path):
         ({"train_images": 0, "val_images": 0}, "no pictures"),
         ({"seed": -3}, "seed: -3"),
         ({"workers": 0}, "workers: 0"),
-        ({"train_images": 5_000_000, "val_images": 5_000_000}, "GB"),
+        ({"train_images": 5_000_000, "val_images": 5_000_000}, "600,000.0 MB and 1,000.0 MB"),
     ],
 )
 def test_bad_input_is_said_before_work_starts(tmp_path, monkeypatch, changes, message):

@@ -34,7 +34,7 @@ def test_runs_are_tidy_and_in_full_precision(report):
     )
     (row,) = one.to_dict("records")
     wanted = {
-        "family": "MSPN", "stages": 2, "input": "64x48", "split": "coco val", "samples": 1600, "budget": 1,
+        "family": "MSPN", "stages": 2, "input": "96x72", "split": "coco val", "samples": 1600, "budget": 1,
         "gflops_trained": 0.096, "gflops_full": 9.604, "parameters_trained": 9600000, "latency_ms": 4,
         "latency_of_32_ms": 1, "train_s": 16,
     }  # fmt: skip

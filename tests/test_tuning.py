@@ -30,9 +30,7 @@ search:
 
 def searching(monkeypatch, tmp_path) -> Experiment:
     """A made-up scale that searches, without results, in the working directory."""
-    monkeypatch.chdir(report_tree.make_root(tmp_path, "own", seeds=(0,)))
-    with (tmp_path / "workflow/config/scales/own.yaml").open("a") as file:
-        file.write(SEARCH)
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "own", seeds=(0,), more=SEARCH))
     return load_experiment("own")
 
 
