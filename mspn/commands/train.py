@@ -141,8 +141,8 @@ def training_data(
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when done, 75 or 130 when told to stop and saved, 1 when a replication differs."""
     experiment = load_experiment(args.scale)
-    claim_results(experiment, args.scale)
     task = task_of(args, experiment)
+    claim_results(experiment, args.scale)
 
     from mspn.training.train import REQUEUE, Stop
 
