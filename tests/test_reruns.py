@@ -148,9 +148,8 @@ def test_a_second_label_of_a_run_trains_nothing(edit):
 
 
 def test_a_changed_recipe_retrains_the_runs_that_use_it(edit):
-    started = edit(
-        "workflow/config/scales/smoke.yaml", "  mpii: {batch: 4,", "  mpii: {lr: 1.0e-3, batch: 4,"
-    )
+    recipe = "  mpii: {batch: 4, iterations: 4, lr: "
+    started = edit("workflow/config/scales/smoke.yaml", f"{recipe}5.0e-2", f"{recipe}1.0e-3")
     assert len(started["train"]) == 1
     assert trained(started) == {"mspn-4"}
     assert {Path(output).parts[3] for output in started["evaluate"]} == {"mspn-4-mpii"}

@@ -112,6 +112,8 @@ def test_killed_at_random_moments_it_ends_the_same(undisturbed, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_warned_it_saves_and_asks_to_be_requeued(undisturbed, tmp_path, number):
+    if signal.getsignal(number) == signal.SIG_IGN:  # under nohup a training leaves SIGHUP ignored
+        pytest.skip(f"signal {number} is ignored here")
     folder = tiny_scale.make(tmp_path, iterations=40)
     process = tiny_scale.start(folder, tiny_scale.command("--save-steps", "10", "--save-every", "1e9"))
     wait_for_steps(folder, 10, process)

@@ -8,7 +8,6 @@ those images of val2014 (minival2014 is distributed so).
 
 import math
 import re
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,9 @@ from mspn.errors import UserError, shown
 from mspn.files import read_json
 
 PERSON = 1  # the category's id
+MOST = float(np.finfo(np.float32).max)  # what arrays of joints and boxes hold
 MOST_PX = 1_000_000  # of a picture's side
+LONGEST_NAME = 250  # characters of a picture's name with its folders; file systems refuse longer ones
 # The released code means to leave this image out (it compares a string to an int); the protocol does.
 LEFT_OUT_IMAGES = {366379}
 _IDS_FROM = "val2014"  # what a list of ids selects from
@@ -102,6 +103,8 @@ def _check_annotation(annotation: Any, path: Path) -> None:
         raise UserError(f"{what}: num_keypoints: {shown(repr(annotation['num_keypoints']))} is no number")
     if "bbox" in annotation:
         numbers(annotation["bbox"], 4, f"{what}: bbox")
+    if annotation.get("area") is not None:
+        numbers([annotation["area"]], 1, f"{what}: area")
 
 
 def _image_ids(root: Path, name: str) -> set[int]:
@@ -195,7 +198,8 @@ def _read_pictures(
         if not (0 < width <= MOST_PX and 0 < height <= MOST_PX):
             size = shown(f"{width} x {height}") if max(abs(width), abs(height)) < 1e30 else "far too many"
             raise UserError(f"{place}: image {key}: {size} pixels; sides are 1 to {MOST_PX:,}")
-        if not name.isprintable() or name.startswith("/") or ".." in Path(name).parts:
+        parts = Path(name).parts
+        if not name.isprintable() or name.startswith("/") or ".." in parts or len(name) > LONGEST_NAME:
             raise UserError(f"{place}: image {key}: {shown(name)}: no name of a file below the data set")
         if key in left_out:
             notes.add("images left out, as the released code means to", key)
@@ -273,15 +277,15 @@ def _keep(
 
 
 def numbers(value: Any, length: int, what: str) -> list[float]:
-    """``value``, a list of ``length`` finite numbers; UserError where it is not."""
+    """``value``, a list of ``length`` numbers that arrays of 32 bits hold; UserError where it is not."""
     if not isinstance(value, list) or len(value) != length:
         found = len(value) if isinstance(value, list) else "none"
         raise UserError(f"{what}: expected {length} numbers, found {found}")
     with suppress(OverflowError, ValueError):  # an integer beyond any float; infinities of both signs
-        if set(map(type, value)) <= {int, float} and math.isfinite(math.fsum(value)):
+        if set(map(type, value)) <= {int, float} and math.fsum(map(abs, value)) <= MOST:
             return value  # the common case, quickly
     for number in value:
         known = isinstance(number, int | float) and not isinstance(number, bool)
-        if not known or not abs(number) <= sys.float_info.max:
+        if not known or not abs(number) <= MOST:
             raise UserError(f"{what}: {repr(number)[:40]} is not a finite number")
     return value
