@@ -21,7 +21,7 @@ from mspn.errors import UserError, shown
 from mspn.files import read_json
 
 PERSON = 1  # the category's id
-MOST = float(np.finfo(np.float32).max)  # what arrays of joints and boxes hold
+MOST = 1e12  # of any number in pixels or square pixels: so far squares and 32 bits hold
 MOST_PX = 1_000_000  # of a picture's side
 LONGEST_NAME = 250  # characters of a picture's name with its folders; file systems refuse longer ones
 # The released code means to leave this image out (it compares a string to an int); the protocol does.
@@ -277,7 +277,7 @@ def _keep(
 
 
 def numbers(value: Any, length: int, what: str) -> list[float]:
-    """``value``, a list of ``length`` numbers that arrays of 32 bits hold; UserError where it is not."""
+    """``value``, a list of ``length`` numbers up to MOST; UserError where it is not."""
     if not isinstance(value, list) or len(value) != length:
         found = len(value) if isinstance(value, list) else "none"
         raise UserError(f"{what}: expected {length} numbers, found {found}")
@@ -287,5 +287,5 @@ def numbers(value: Any, length: int, what: str) -> list[float]:
     for number in value:
         known = isinstance(number, int | float) and not isinstance(number, bool)
         if not known or not abs(number) <= MOST:
-            raise UserError(f"{what}: {repr(number)[:40]} is not a finite number")
+            raise UserError(f"{what}: {repr(number)[:40]} is not a finite number, or beyond {MOST:.0e}")
     return value

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pycocotools.coco import COCO
 
+from mspn.data.coco import MOST
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.evaluation.metrics import coco
@@ -152,4 +153,4 @@ def _problem(entry: Any, images: set[int], boxes: bool) -> str:
 
 
 def _are_numbers(values: list[Any]) -> bool:
-    return all(type(value) in (int, float) and math.isfinite(value) for value in values)
+    return all(type(value) in (int, float) and abs(value) <= MOST for value in values)

@@ -311,7 +311,9 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 
 def scale_path(name: str) -> Path:
-    """The file of a scale given by name, or by its path."""
+    """The file of a scale given by name, or by its path; UserError for what no file system takes."""
+    if max(map(len, Path(name).parts), default=0) > 240 or len(name) > 1000 or "\0" in name:
+        raise UserError(f"scale {shown(name)}: no name of a scale, nor of a file")
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     return project_file(CONFIG / "scales" / f"{name}.yaml")

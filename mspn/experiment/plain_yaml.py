@@ -9,10 +9,25 @@ from mspn.errors import UserError, shown
 
 MOST_BYTES = 4_000_000
 MOST_VALUES = 200_000  # with every alias in full
+DEEPEST = 50  # lists and mappings within each other; a scale has six
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which takes the last of two equal keys in silence; this one refuses them."""
+    """PyYAML's safe loader, which takes the last of two equal keys in silence; this one refuses them.
+
+    Nor does it read on in what is nested without end, which takes PyYAML time by the square of the depth.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node; ValueError where it lies too deep."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} lists and mappings within each other")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping; ConstructorError where a key is there twice."""
