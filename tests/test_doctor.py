@@ -20,6 +20,9 @@ from mspn.cluster.profiles import Cluster
 from mspn.commands.cli import main
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.load import load_experiment
+from mspn.report.results import collect
+from mspn.report.state import warnings
+from tests import report_tree
 
 JOINTS = [v for k in range(17) for v in (20 + k, 15 + 2 * k, 2)]
 SCALE = """
@@ -263,3 +266,17 @@ def test_json_and_exit_code(site, capsys):
     assert {"pretrained weights", "GPUs"} <= wrong
     assert not wrong & {"configuration", "versions", "data sets", "detections", "ground truth scores 1.0"}
     assert all(finding["remedy"] for check in checks.values() for finding in check["findings"])
+
+
+def test_trainings_of_the_former_naming_are_named_and_left_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,)))
+    former = tmp_path / "results/madeup/trainings/mspn-2-s0-0123456789"
+    write(former / "config.json", {"identity": {"code": "ab" * 32, "seed": 0}})
+    write(former / "environment.json", {"code": "ab" * 32})
+    experiment = load_experiment("madeup")
+    check = doctor.check_results(experiment)
+    (finding,) = check.findings
+    assert "1 trainings are named after the text of the code" in finding.problem
+    assert str(former.relative_to(tmp_path)) in finding.problem and "trained anew" in finding.remedy
+    assert any("mspn-2-s0-0123456789" in words for words in warnings(collect(experiment)))
+    assert (former / "config.json").is_file(), "nothing is deleted"
