@@ -75,6 +75,8 @@ def folder(cluster, tmp_path_factory) -> Iterator[Path]:
     profile["default-resources"]["mem_mb"] = 3000
     for rule in profile["set-resources"].values():
         rule["mem_mb"] = 1500
+    # On the only node an exclusive job would wait for all others, and they for it.
+    del profile["set-resources"]["latency"]["slurm_extra"]
     profile["set-threads"] = dict.fromkeys(profile["set-threads"], 1)
     (copy / "site/config.yaml").write_text(yaml.safe_dump(profile))
     yield copy
@@ -186,9 +188,13 @@ def slurm_logs(copy: Path) -> str:
 def test_the_graph_with_a_training_stopped_and_requeued_ends_as_if_undisturbed(folder):
     checkpoints = scale(folder, seed=0)
     controller = start(folder)
-    # The warning before a time limit: the training saves, leaves with exit code 75, and is submitted again.
+    # The warning before a time limit: the training saves and puts its job back into the queue.
     wait(lambda: steps(checkpoints) >= 3, controller)
-    subprocess.run(["scancel", "--signal=USR1", train_job()], check=True)
+    job = train_job()
+    subprocess.run(["scancel", "--signal=USR1", job], check=True)
+    wait(lambda: job not in running(), controller)
+    # SLURM lets a job that went back into the queue wait for two minutes.
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
     wait(lambda: len(attempts(checkpoints)) >= 2, controller)
     # A node that is taken away: SLURM ends the job and gives it back to the queue.
     before = attempts(checkpoints)[0]["to_step"]
@@ -196,7 +202,6 @@ def test_the_graph_with_a_training_stopped_and_requeued_ends_as_if_undisturbed(f
     job = train_job()
     subprocess.run(["scontrol", "requeue", job], check=True)
     wait(lambda: job not in running(), controller)
-    # SLURM lets a job that it took back wait for two minutes.
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
     code = controller.wait(PATIENCE_S)
     assert code == 0, (folder / "snakemake.log").read_text() + slurm_logs(folder)
