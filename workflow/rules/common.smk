@@ -62,7 +62,9 @@ try:
     SCALE = scale_name(SCALE)
 except UserError as error:
     raise WorkflowError(str(error)) from None
-if missing := [path for path in (PAPER, *missing_sources(EXPERIMENT)) if not project_file(Path(path)).is_file()]:
+if missing := [
+    path for path in (PAPER, *missing_sources(EXPERIMENT)) if not project_file(Path(path)).is_file()
+]:
     raise WorkflowError(
         f"scale {EXPERIMENT.scale.name}: {len(missing)} files that it needs are not there: "
         f"{', '.join(map(str, missing[:5]))}; put them there, or mend the scale's file (`mspn doctor` says more)"
