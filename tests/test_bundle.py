@@ -215,3 +215,14 @@ def test_figures_are_computed_again_from_the_matches(experiment, archive, tmp_pa
     printed = capsys.readouterr().out
     assert "wrong: results/madeup/runs/mspn-2/seed-0/gt/metrics.json: AP under paper is" in printed
     assert "2 not as packed" in printed  # its hash as well
+
+
+def test_no_name_in_an_archive_becomes_a_path(tmp_path):
+    with zipfile.ZipFile(tmp_path / "hostile.zip", "w") as file:
+        for place in ("../..", "/", "a", "a/b", "x" * 300):
+            for name in ("metrics.json", "matches.npz"):
+                file.writestr(f"{place}/{name}", "{}")
+    before = sorted(tmp_path.parent.rglob("*"))
+    findings = rescore(tmp_path / "hostile.zip")
+    assert findings["rescored"] == 0 and len(findings["wrong"]) == findings["evaluations"] == 5
+    assert sorted(tmp_path.parent.rglob("*")) == before

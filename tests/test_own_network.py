@@ -50,7 +50,7 @@ def module(tmp_path, monkeypatch):
     sys.modules.pop("mynets", None)
 
 
-def test_the_readmes_network_keeps_the_contract_and_its_weights_can_be_read(module, tmp_path):
+def test_the_documented_network_keeps_the_contract_and_its_weights_can_be_read(module, tmp_path):
     module(MODULE)
     kept = check_network("mynets:tiny", KEYWORDS, SIZE)
     assert (kept.stages, kept.output) == (1, (2, 1, 4, 5, 16, 12))
@@ -195,7 +195,7 @@ def test_reading_the_rules_takes_no_torch_unless_a_run_needs_it():
 
 
 @pytest.mark.slow
-def test_the_readmes_recipe_trains_that_run_alone_and_it_stands_in_the_report(tmp_path):
+def test_the_documented_recipe_trains_that_run_alone_and_it_stands_in_the_report(tmp_path):
     """With a module outside of the checkout, at a scale whose other run is done before the network comes."""
     folder, outside = clone(tmp_path), tmp_path / "outside"
     outside.mkdir()

@@ -12,14 +12,13 @@ from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.evaluation.metrics.bootstrap import pack
 from mspn.evaluation.metrics.matches import hashes, load_matches
-from mspn.evaluation.rescoring import MATCHES, intervals
+from mspn.evaluation.rescoring import MAIN, MATCHES, intervals
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
 from mspn.files import read_json
 from mspn.report.reading import Damage, read_box_metrics, read_metrics
 from mspn.report.results import collect
 
-MAIN = "paper"  # the protocol whose predictions an evaluation keeps
 AGAIN = "snakemake --cores all --config scale={scale} -R {path}"
 
 

@@ -147,7 +147,6 @@ def run(args: argparse.Namespace) -> int:
     """Train; 0 when done, 75 or 130 when told to stop and saved, 1 when a replication differs."""
     experiment = load_experiment(args.scale)
     task = task_of(args, experiment)
-    claim_results(experiment, args.scale)
 
     from mspn.training.train import REQUEUE, Stop
 
@@ -271,6 +270,7 @@ def _train(args: argparse.Namespace, experiment: Experiment, task: Task, stop: A
 
     trunk = experiment.trunk_id(run, seed) if recipe.cooldown is not None else None
     training = Training(recipe, objective, batches, task.name, task.live, trunk, task.until, sample)
+    claim_results(experiment, args.scale)
     with joined(processes, machine.device):
         if task.trunk is not None:
             begin_from_trunk(task.live, task.trunk, processes)

@@ -23,7 +23,7 @@ from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble, stage_
 from mspn.evaluation.metrics import coco, mpii
 from mspn.evaluation.metrics.matches import save_matches
 from mspn.evaluation.protocols import Protocol, filter_kernel, protocols_for
-from mspn.evaluation.rescoring import EVIDENCE, MATCHES, evidence
+from mspn.evaluation.rescoring import EVIDENCE, MAIN, MATCHES, evidence
 from mspn.evaluation.scoring import BOOTSTRAP_SEED, figure_rows, matches_of, score_coco, score_mpii
 from mspn.experiment import provenance
 from mspn.experiment.experiment import Experiment
@@ -32,8 +32,6 @@ from mspn.experiment.joint_sets import load_joint_set
 from mspn.files import atomic, read_sealed, sha256, write_json, write_sealed
 from mspn.training.hardware import describe_device
 from mspn.training.targets import make_targets
-
-MAIN = "paper"
 
 
 def evaluate(

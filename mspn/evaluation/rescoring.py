@@ -17,6 +17,7 @@ from mspn.evaluation.metrics.matches import hashes, load_matches
 from mspn.evaluation.metrics.resampling import interval
 from mspn.files import is_sealed, sha256
 
+MAIN = "paper"  # the protocol of predictions, pictures and the tables' figures
 MATCHES = "matches.npz"
 EVIDENCE = "evidence"  # the entry of metrics.json with the hashes of the files beside it
 ROUNDING = 1e-6  # percent; another processor adds in another order

@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote
 import mspn
 from mspn.errors import UserError
 from mspn.evaluation.metrics.matches import load_matches, save_matches
-from mspn.evaluation.rescoring import MATCHES
+from mspn.evaluation.rescoring import MAIN, MATCHES
 from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.load import OWNER
@@ -44,8 +44,7 @@ KINDS = {".json", ".jsonl", ".csv", ".tsv", ".npz", ".log", ".txt", ".md", ".sha
 LEFT_OUT = {"data", "crops", "checkpoints", "replicates"}
 PICTURES = {"stages.npz"}  # holds a crop
 NOT_SMALL = {"predictions.json", "timing.jsonl"}
-MAIN_PROTOCOL = "paper"  # in small bundles, of the matches
-LOG_STEP = 10  # there, of the logs
+LOG_STEP = 10  # of a small bundle
 FOUND_AT_ROOT = ("environment.yml", "requirements.lock", "pyproject.toml", "LICENSE", "CITATION.cff")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can tell
 
@@ -119,7 +118,7 @@ def _thinned(log: Path) -> bytes:
 
 def _main_matches(path: Path) -> bytes:
     """The file with the matches of the main protocol alone, from which the tables' figures come."""
-    kept = {name: one for name, one in load_matches(path).items() if name.partition(":")[0] == MAIN_PROTOCOL}
+    kept = {name: one for name, one in load_matches(path).items() if name.partition(":")[0] == MAIN}
     with tempfile.TemporaryDirectory() as folder:
         save_matches(Path(folder) / MATCHES, kept)
         return (Path(folder) / MATCHES).read_bytes()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from mspn.evaluation.rescoring import MAIN
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.report import points
@@ -12,7 +13,6 @@ from mspn.report.reference import Reference
 from mspn.report.results import Estimate, Results, is_partial
 
 NAMED = 6  # networks, the best ones first; the rest are counted
-PROTOCOL = "paper"
 
 
 def outcome(results: Results, book: Book) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def outcome(results: Results, book: Book) -> dict[str, Any]:
     for run in experiment.trained:
         metric, boxes = "Mean" if run.joint_set == "mpii" else "AP", experiment.detectors(run)
         wanted = dict.fromkeys([boxes[0], *(name for name in boxes if name == "gt")])
-        there = {name: results.estimate(run.run, name, metric, PROTOCOL) for name in wanted}
+        there = {name: results.estimate(run.run, name, metric, MAIN) for name in wanted}
         known = {name: estimate for name, estimate in there.items() if estimate}
         if known and not is_partial(run):
             found.append((max(one.value for one in known.values()), run, metric, known))
@@ -50,7 +50,7 @@ def outcome(results: Results, book: Book) -> dict[str, Any]:
 
 
 def _cell(results: Results, book: Book, run: str, boxes: str, metric: str, estimate: Estimate) -> Cell:
-    address = evaluation_address(book, results, run, boxes, estimate.seeds, PROTOCOL)
+    address = evaluation_address(book, results, run, boxes, estimate.seeds, MAIN)
     place = ("Summary", f"{run} on {boxes}", metric, "ours")
     return book.add(*place, estimate.value, f"{estimate.value:.1f}", unit="%", address=address)
 

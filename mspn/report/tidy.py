@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mspn.evaluation.rescoring import MAIN
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.paper import FLOPS, Figures
@@ -20,7 +21,6 @@ from mspn.report.claim_parts import DET
 from mspn.report.draws import Draws
 from mspn.report.results import Results
 
-PROTOCOL = "paper"
 # What a run is and what it cost, in both files.
 RUN = ["run", "family", "stages", "input"]
 COST = [
@@ -104,7 +104,7 @@ def _figure(metric: str, value: float, low: float, high: float) -> dict[str, Any
 def _curve(results: Results, paper: Figures, draws: Draws) -> Iterator[dict[str, Any]]:
     """A row for each point of each curve, metric and budget, the mean over seeds."""
     boxes = results.experiment.boxes_for(DET)
-    metrics = dict.fromkeys(results.metrics.metric[results.metrics.protocol == PROTOCOL])
+    metrics = dict.fromkeys(results.metrics.metric[results.metrics.protocol == MAIN])
     front = on_the_front(results, paper, draws)
     printed = printed_points(paper)
     for one in points.families(results.experiment, paper):
@@ -112,9 +112,9 @@ def _curve(results: Results, paper: Figures, draws: Draws) -> Iterator[dict[str,
             run = results.experiment.grid.get(name)
             names = budgets(results, run).values() if run else ()
             for part in (results.experiment.grid[name] for name in names):
-                about = _about(results, part, boxes, PROTOCOL) | {"family": one.name}
+                about = _about(results, part, boxes, MAIN) | {"family": one.name}
                 for metric in metrics:
-                    estimate = results.estimate(part.run, boxes, metric, PROTOCOL)
+                    estimate = results.estimate(part.run, boxes, metric, MAIN)
                     if estimate is None:
                         continue
                     row = about | _figure(metric, estimate.value, estimate.low, estimate.high)

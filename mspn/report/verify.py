@@ -15,6 +15,8 @@ from mspn.files import read_sealed
 from mspn.report.bundle import MANIFEST
 
 METRICS = "metrics.json"
+# Larger than results are, or compressed more than numbers and text can be.
+_LARGEST, _LARGE, _TIGHTEST = 4 << 30, 32 << 20, 200  # bytes, bytes, times
 
 
 def verify(archive: Path) -> dict[str, Any]:
@@ -85,9 +87,6 @@ def _is_bomb(info: zipfile.ZipInfo) -> bool:
     return info.file_size > _LARGEST or info.file_size > max(_LARGE, _TIGHTEST * info.compress_size)
 
 
-_LARGEST, _LARGE, _TIGHTEST = 4 << 30, 32 << 20, 200  # bytes, bytes, times
-
-
 def rescore(archive: Path) -> dict[str, Any]:
     """Compute the figures of every evaluation in an archive again from its matches.
 
@@ -95,19 +94,17 @@ def rescore(archive: Path) -> dict[str, Any]:
     the program's own, and ``wrong``, a sentence for each that has other figures or other files.
     """
     findings: dict[str, Any] = {"evaluations": 0, "rescored": 0, "wrong": []}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:  # no name of the archive becomes a path
         for place, files in _evaluations(archive).items():
             findings["evaluations"] += 1
-            own = Path(folder) / place
-            if MATCHES not in files or not own.resolve().is_relative_to(Path(folder).resolve()):
+            if MATCHES not in files:
                 continue
-            own.mkdir(parents=True)
             for name, data in files.items():
-                (own / name).write_bytes(data)
+                (Path(folder) / name).write_bytes(data)
             try:
-                findings["rescored"] += _rescored(own)
+                findings["rescored"] += _rescored(Path(folder))
             except UserError as error:
-                findings["wrong"].append(str(error).replace(f"{folder}/", ""))
+                findings["wrong"].append(str(error).replace(folder, shown(place)))
     return findings
 
 
