@@ -7,12 +7,14 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from mspn.commands.cli import main
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
-from mspn.files import SEAL
+from mspn.files import SEAL, read_json
 from mspn.report import popover
 from mspn.report.bundle import CRATE, MANIFEST, SCALE, write_bundle
 from mspn.report.restore import restore
@@ -112,6 +114,25 @@ def test_a_small_one_is_a_folder_that_a_repository_can_keep(experiment, tmp_path
     with pytest.raises(UserError, match="not a former bundle"):
         write_bundle(experiment, folder, small=True)
     assert (folder / CRATE).is_file()
+
+
+def test_weights_that_are_asked_for_go_with_it(experiment, tmp_path):
+    run = experiment.grid["mspn-2"]
+    weights = experiment.weights_file(run, 1)  # of the second seed: the first has none
+    metrics = read_json(experiment.evaluation_folder(run, 1, "gt") / "metrics.json", "metrics")
+    header = {"tensor_hash": metrics["address"]["tensor_hash"]}
+    save_file({"w": np.zeros(1)}, weights, metadata={"mspn": json.dumps(header)})
+    try:
+        write_bundle(experiment, tmp_path / "kept", small=True, runs=["mspn-2"])
+        with pytest.raises(UserError, match="train mspn-1 first"):
+            write_bundle(experiment, tmp_path / "kept", small=True, runs=["mspn-2", "mspn-1"])
+    finally:
+        weights.unlink()
+    assert [path.relative_to(tmp_path / "kept") for path in (tmp_path / "kept").rglob("*.safetensors")] == [
+        weights
+    ]
+    findings = verify(tmp_path / "kept")
+    assert findings.pop("files") > 20 and not any(findings.values())
 
 
 def test_its_results_are_put_back(experiment, archive, tmp_path):

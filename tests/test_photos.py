@@ -160,6 +160,22 @@ def test_detections_name_pictures_by_number_name_or_stem(folder):
     assert notes.counts == {photos.OTHER_CATEGORIES: 1, photos.OTHER_PICTURES: 1}
 
 
+def test_annotations_give_the_boxes_of_single_persons(folder):
+    annotated = [
+        {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 30, 40], "iscrowd": 0},
+        {"id": 2, "image_id": 7, "category_id": 1, "bbox": [1, 2, 90, 90], "iscrowd": 1},
+        {"id": 3, "image_id": 8, "category_id": 1, "bbox": [5, 6, 30, 40]},
+    ]
+    images = [{"id": 7, "file_name": "more/a.jpg"}, {"id": 8, "file_name": "b.png"}]
+    notes = Notes("test")
+    found = boxes_of(folder, {"images": images, "annotations": annotated}, notes)
+    assert {name: rows.tolist() for name, rows in found.items()} == {
+        "more/a.jpg": [[1, 2, 30, 40, 1]],
+        "b.png": [[5, 6, 30, 40, 1]],
+    }
+    assert notes.counts == {photos.CROWDS: 1}
+
+
 def test_what_fits_two_pictures_is_refused(folder):
     write_photos(folder, ["other/b.png"])
     (folder / "b.png").rename(folder / "more/b.png")
@@ -170,7 +186,10 @@ def test_what_fits_two_pictures_is_refused(folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("3", "expected COCO detections or a mapping"),
+        ("3", "expected COCO detections, COCO annotations or a mapping"),
+        ('{"images": [], "annotations": [{"image_id": 1}]}', "annotation 0: needs an image_id that is among"),
+        ('{"images": [{"id": 1}], "annotations": []}', "image 0: needs id and file_name"),
+        ('{"images": [], "annotations": {}}', "images and annotations are lists"),
         ('[{"bbox": [1, 2, 3, 4]}]', "entry 0: needs bbox and image_id or file_name"),
         ('[{"image_id": [1], "bbox": [1, 2, 3, 4]}]', "entry 0: needs bbox and image_id or file_name"),
         ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": "high"}]', "'high' is not a finite number"),
@@ -186,7 +205,7 @@ def test_what_fits_two_pictures_is_refused(folder):
         ("[" * 100_000, "not a valid boxes file"),
         ("{", "not a valid boxes file"),
     ],
-    ids=range(15),
+    ids=range(18),
 )
 def test_malformed_boxes_are_refused(folder, content, message):
     with pytest.raises(UserError, match=message):
@@ -198,7 +217,20 @@ JSON = st.recursive(
     lambda part: (
         st.lists(part, max_size=5)
         | st.dictionaries(
-            st.sampled_from(["a.jpg", "b", "image_id", "file_name", "bbox", "score", "category_id"]), part
+            st.sampled_from(
+                [
+                    "a.jpg",
+                    "b",
+                    "image_id",
+                    "file_name",
+                    "bbox",
+                    "score",
+                    "category_id",
+                    "images",
+                    "annotations",
+                ]
+            ),
+            part,
         )
     ),
     max_leaves=12,

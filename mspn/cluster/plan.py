@@ -70,7 +70,7 @@ def gpu_tasks(experiment: Experiment, sizes: dict[str, Size], speed: Speed, gpus
             before = step
     there = {task.name for task in tasks}
     for training, (run, seed) in experiment.trainings().items():
-        if (experiment.training_folder(run, seed) / "weights.safetensors").exists():
+        if experiment.weights_file(run, seed).exists():
             continue
         recipe, start = experiment.recipe(run), 0
         trunk = ""

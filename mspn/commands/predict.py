@@ -4,7 +4,8 @@ Give --boxes, COCO results of any detector:
   [{"image_id": 139, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}, ...]
 where a picture may also be called by "file_name", or a mapping
   {"photo.jpg": [[x, y, width, height], ...], ...}
-Without it each picture is taken as one person, from edge to edge.
+or COCO annotations, for the boxes that they have. Without it each picture is taken as one person, from edge
+to edge.
 
 Written to --out: predictions.jsonl, a line per person as it is found; predictions.json, the same as COCO
 results; overlays/, the pictures with boxes and skeletons, in which joints are thin that are not above the

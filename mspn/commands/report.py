@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only what a repository can keep: no predictions, one protocol's matches, every tenth log line",
     )
+    bundle.add_argument(
+        "--weights", nargs="+", default=[], metavar="RUN", help="with these runs' weights, of one seed each"
+    )
     verify = verbs.add_parser(
         "verify",
         help="check an archive against its manifest, and its figures against its matches; exit code 1 on any "
@@ -86,7 +89,7 @@ def _bundle(args: argparse.Namespace) -> int:
 
     experiment = load_experiment(args.scale)
     path = args.out or experiment.reports / "evidence.zip"
-    files, digest = write_bundle(experiment, path, args.small)
+    files, digest = write_bundle(experiment, path, args.small, args.weights)
     print(f"{path}: {files} files, sha256 {digest}")
     return 0
 

@@ -296,7 +296,7 @@ def _finish(
     if task.until is not None:
         leave_trunk(task.live, experiment.trunk_folder(run, seed, task.until))
     elif args.replicate:
-        said = difference(weights, experiment.training_folder(run, seed) / "weights.safetensors")
+        said = difference(weights, experiment.weights_file(run, seed))
         shutil.rmtree(task.live)
         print(said)
         return int(not said.startswith("the same"))

@@ -22,6 +22,7 @@ MOST_BOX_PX = 1e6  # no picture is as large: such a number is no pixel
 OTHER_FILES = f"files that are not read (only {' '.join(SUFFIXES)} are)"
 NO_FILES = "files or folders that cannot be read"
 OTHER_PICTURES = "boxes of other pictures"
+CROWDS = "boxes of crowds"
 OTHER_CATEGORIES = f"boxes of other categories than {PERSON}, person"
 
 
@@ -93,18 +94,23 @@ def read_boxes(path: Path, photos: Sequence[Photo], notes: Notes) -> dict[str, n
     """The persons' boxes by the pictures' names: (P, 5) x, y, width, height in pixels, and score.
 
     From COCO detections, a list of ``{"image_id" or "file_name", "bbox", "category_id", "score"}`` (the last
-    two may be left out: a person, and 1), or a mapping of pictures to lists of 4 numbers or 5. A picture is
+    two may be left out: a person, and 1), a mapping of pictures to lists of 4 numbers or 5, or COCO
+    annotations, of which the boxes of single persons are taken. A picture is
     called by its name, its file's name, that without the suffix, or the number that this is. Noted: boxes of
     other pictures and of other categories. UserError names a malformed entry, a file in which no box is a
     person's, and what fits several pictures.
     """
     value = read_json(path, "boxes file")
-    if isinstance(value, dict):
+    if isinstance(value, dict) and {"images", "annotations"} <= value.keys():
+        entries = list(_of_detections(_annotated(value, path), path, notes))
+    elif isinstance(value, dict):
         entries = list(_of_mapping(value, path))
     elif isinstance(value, list):
         entries = list(_of_detections(value, path, notes))
     else:
-        raise UserError(f"{path}: expected COCO detections or a mapping of file names to boxes")
+        raise UserError(
+            f"{path}: expected COCO detections, COCO annotations or a mapping of file names to boxes"
+        )
     names = _callings(photos)
     boxes: dict[str, list[list[float]]] = defaultdict(list)
     for called, box, place in entries:
@@ -152,6 +158,22 @@ def _of_mapping(value: dict[str, Any], path: Path) -> Iterator[tuple[str, Any, s
             yield name, box, f"{path}: {name[:80]!r}, box {i}"
 
 
+def _annotated(value: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """COCO annotations in the form of detections: each with its picture's name."""
+    images, annotations = value["images"], value["annotations"]
+    if not isinstance(images, list) or not isinstance(annotations, list):
+        raise UserError(f"{path}: images and annotations are lists in COCO annotations")
+    names = {}
+    for i, image in enumerate(images):
+        if not isinstance(image, dict) or not {"id", "file_name"} <= image.keys():
+            raise UserError(f"{path}: image {i}: needs id and file_name")
+        names[str(image["id"])] = image["file_name"]
+    for i, entry in enumerate(annotations):
+        if not isinstance(entry, dict) or str(entry.get("image_id")) not in names:
+            raise UserError(f"{path}: annotation {i}: needs an image_id that is among the images")
+    return [{**entry, "file_name": names[str(entry["image_id"])]} for entry in annotations]
+
+
 def _of_detections(value: list[Any], path: Path, notes: Notes) -> Iterator[tuple[str, Any, str]]:
     others: set[str] = set()
     persons = False
@@ -160,6 +182,9 @@ def _of_detections(value: list[Any], path: Path, notes: Notes) -> Iterator[tuple
         called = entry.get("file_name", entry.get("image_id")) if isinstance(entry, dict) else None
         if not isinstance(called, str | int) or "bbox" not in entry:
             raise UserError(f"{place}: needs bbox and image_id or file_name")
+        if entry.get("iscrowd"):
+            notes.add(CROWDS, f"entry {i}")
+            continue
         category = entry.get("category_id", PERSON)
         if category != PERSON:
             others.add(str(category)[:20])

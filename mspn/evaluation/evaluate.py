@@ -129,7 +129,7 @@ def load_run(experiment: Experiment, run: Run, seed: int, device: torch.device) 
     Raises UserError for a weight file that is missing, damaged, or of another training or geometry.
     """
     members = [experiment.run(name) for name in run.members] or [run]
-    paths = [experiment.training_folder(member, seed) / "weights.safetensors" for member in members]
+    paths = [experiment.weights_file(member, seed) for member in members]
     ensemble = load_ensemble(paths, device, experiment.scale.evaluation_precision)
     for path, member, header in zip(paths, members, ensemble.headers, strict=True):
         wanted = {

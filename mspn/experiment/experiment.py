@@ -229,6 +229,10 @@ class Experiment:
         """Where the training's results lie: weights, log, config, environment."""
         return self.results / "trainings" / self.training_id(run, seed)
 
+    def weights_file(self, run: Run, seed: int) -> Path:
+        """Where the trained weights lie."""
+        return self.training_folder(run, seed) / "weights.safetensors"
+
     def checkpoint_folder(self, run: Run, seed: int) -> Path:
         """Where a training's checkpoints lie: apart from its results, which Snakemake deletes on failure."""
         return self.results / "checkpoints" / self.training_id(run, seed)

@@ -2,8 +2,9 @@
 
 The archive holds results, configurations, logs, environments and the page, at their places below the
 repository's root, so that the page's links work in it. It leaves out pictures, crops, checkpoints and
-weights: their hashes stand in the results. ``manifest-sha256.txt`` lists every other file with its checksum
-(BagIt's form); ``ro-crate-metadata.json`` describes them (RO-Crate 1.1).
+weights, but those of runs that are asked for: their hashes stand in the results. ``manifest-sha256.txt``
+lists every other file with its checksum (BagIt's form); ``ro-crate-metadata.json`` describes them (RO-Crate
+1.1).
 
 A small bundle is for keeping in a repository: without predictions, timings, the rules' logs, PNGs and what
 the repository holds itself, with the matches of the main protocol alone and every tenth step of each
@@ -18,7 +19,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -79,12 +80,18 @@ def bundled_files(experiment: Experiment, small: bool = False) -> list[Path]:
     )
 
 
-def contents_of(experiment: Experiment, small: bool = False) -> dict[str, Path | bytes]:
-    """Name -> file or bytes of all that the bundle holds but its manifest, sorted."""
+def contents_of(
+    experiment: Experiment, small: bool = False, runs: Sequence[str] = ()
+) -> dict[str, Path | bytes]:
+    """Name -> file or bytes of all that the bundle holds but its manifest, sorted.
+
+    Of ``runs`` the weights of the first seed that has some are among them.
+    """
     results = collect(experiment)
     used = {name for e in results.evaluations.values() for name in trainings_of(e.address)}
     unused = {experiment.results / "trainings" / name for name in set(results.superseded) - used}
     paths = [path for path in bundled_files(experiment, small) if path.parent not in unused]
+    paths += [weights_of(experiment, run) for run in runs]
     contents: dict[str, Path | bytes] = {path.as_posix(): path for path in paths}
     page = experiment.reports / "index.html"
     if small and page.is_file():
@@ -95,6 +102,16 @@ def contents_of(experiment: Experiment, small: bool = False) -> dict[str, Path |
     contents[SCALE] = _json(experiment.scale.model_dump(mode="json"))
     contents[CRATE] = _json(crate(experiment, results, contents))
     return dict(sorted(contents.items()))
+
+
+def weights_of(experiment: Experiment, name: str) -> Path:
+    """The weights of a run's first seed that has some; UserError where none has."""
+    run = experiment.run(name)
+    files = [experiment.weights_file(run, seed) for seed in experiment.scale.seeds]
+    found = [path for path in files if path.is_file()]
+    if not found:
+        raise UserError(f"{files[0]}: no such file, nor of another seed: train {name} first")
+    return found[0]
 
 
 def _without_dead_links(page: Path, contents: dict[str, Path | bytes]) -> bytes:
@@ -124,13 +141,16 @@ def _main_matches(path: Path) -> bytes:
         return (Path(folder) / MATCHES).read_bytes()
 
 
-def write_bundle(experiment: Experiment, path: Path, small: bool = False) -> tuple[int, str]:
+def write_bundle(
+    experiment: Experiment, path: Path, small: bool = False, runs: Sequence[str] = ()
+) -> tuple[int, str]:
     """Write a zip, or a folder where ``path`` does not end in ``.zip``; the same files give the same bytes.
 
-    Returns how many files it holds and the SHA-256 of the zip, or of the folder's manifest. Raises UserError
+    ``runs`` are those whose weights go with it. Returns how many files it holds and the SHA-256 of the zip,
+    or of the folder's manifest. Raises UserError
     for a folder that holds something other than a former bundle.
     """
-    contents = contents_of(experiment, small)
+    contents = contents_of(experiment, small, runs)
     if path.suffix != ".zip":
         _write_folder(path, contents)
         return len(contents) + 1, sha256(path / MANIFEST)

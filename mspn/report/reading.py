@@ -121,7 +121,7 @@ def stale(experiment: Experiment, run: Run, seed: int, detector: str, address: d
         return f"measured on {there}, made by another configuration or other code than the present one"
     measured = str(address.get("tensor_hash")).split("+")
     for member, there in zip(members, measured, strict=False):
-        path = experiment.training_folder(member, seed) / "weights.safetensors"
+        path = experiment.weights_file(member, seed)
         if _hash_of_weights(path) not in (None, there):
             return f"measured on other weights than those of {path}, which were trained again since"
     return _other_data(experiment, run, detector, address)
