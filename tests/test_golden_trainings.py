@@ -12,7 +12,10 @@ from mspn.training import hardware, objective, targets
 from mspn.training import train as loop
 from tests import golden_trainings as golden
 
-REMEDY = "raise the part's revision in mspn/experiment/identity.py, then python -m tests.golden_trainings"
+REMEDY = (
+    "with the packages of requirements.lock (others round differently): raise the part's revision in "
+    "mspn/experiment/identity.py, then python -m tests.golden_trainings"
+)
 PARTS = ("synth", "data", "training", "mspn", "hourglass", "simple_baseline", "hrnet")
 
 
