@@ -107,6 +107,14 @@ def test_jobs_without_a_gpu_go_to_a_cpu_partition_and_the_plan_says_what_each_ta
     assert read_site(tmp_path / "site").memory_mb() == 512000 * 9 // 10
 
 
+def test_small_jobs_are_not_one_where_a_node_has_no_room_for_all(fake, tmp_path):
+    fake()
+    for name, node in (("memory", "cpu|(null)|20000|16|infinite"), ("time", "cpu|(null)|64000|16|2:00:00")):
+        (tmp_path / "bin/nodes").write_text(node)
+        assert main(["profile", "--partition", "cpu", "--out", str(tmp_path / name)]) == 0
+        assert "groups" not in written(tmp_path / name)
+
+
 @pytest.mark.parametrize("found", [{"accounting": "accounting_storage/none"}, {"sacct": 1}])
 def test_without_accounting_the_status_command_is_squeue(fake, tmp_path, found):
     fake(**found)

@@ -192,8 +192,9 @@ def _resources(
 
 
 def _groups(resources: Mapping[str, Mapping[str, object]], cpu: Cluster) -> list[str]:
-    """Jobs of minutes that use no GPU as one, where a node has the memory of all: they run side by side."""
-    if sum(int(str(resources[rule]["mem_mb"])) for rule in SMALL) > cpu.memory_mb * 9 // 10:
+    """Jobs of minutes that use no GPU as one, where a node has the memory and the time of all together."""
+    memory, minutes = (sum(int(str(resources[rule][key])) for rule in SMALL) for key in ("mem_mb", "runtime"))
+    if memory > cpu.memory_mb * 9 // 10 or minutes > _longest(cpu):
         return []
     groups = ", ".join(f"{rule}: costs" for rule in SMALL)
     return [f"groups: {{{groups}}}", f"group-components: {{costs: {len(SMALL)}}}"]
