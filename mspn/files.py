@@ -1,6 +1,7 @@
 """Files that are whole or absent: written to a temporary name, synced, renamed; and the project's own."""
 
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -88,13 +89,24 @@ def read_json(path: Path | str, what: str = "JSON file") -> Any:
     """Read JSON; UserError names the file and the line where it is missing or malformed."""
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); a {what} is expected") from None
     except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise UserError(f"{path}: not a valid {what}: {error}") from None
+
+
+def _parse(text: str) -> Any:
+    """JSON without Python's search for cycles, of which it has none: a third of a large file's time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(text)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def sha256(path: Path | str) -> str:

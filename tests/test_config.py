@@ -1,12 +1,16 @@
 """The configuration: what is accepted, and what a person is told when something is not."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from mspn.errors import UserError
 from mspn.experiment.config import CocoData, load_scale, parse_size
+from mspn.experiment.schema import scale_schema
 
 SCALES = sorted(path.stem for path in Path("workflow/config/scales").glob("*.yaml"))
 
@@ -14,6 +18,21 @@ SCALES = sorted(path.stem for path in Path("workflow/config/scales").glob("*.yam
 @pytest.mark.parametrize("name", SCALES)
 def test_every_scale_in_the_repository_is_valid(name):
     assert load_scale(name).name == name
+
+
+def test_the_schema_for_editors_is_the_models_and_takes_every_scale():
+    text = Path("workflow/schemas/scale.schema.json").read_text()
+    schema = json.loads(text)
+    assert schema == scale_schema(), "mspn schema > workflow/schemas/scale.schema.json"
+    for name in SCALES:
+        jsonschema.validate(yaml.safe_load(Path(f"workflow/config/scales/{name}.yaml").read_text()), schema)
+    for wrong in (
+        {"widht": 1},
+        {"datasets": {"coco": {"imagess": 3}}},
+        {"recipes": {"coco": {"lr": "5e-4"}}},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
 
 
 def write(tmp_path: Path, text: str) -> str:

@@ -93,6 +93,32 @@ def test_absent_annotations_are_one_finding(site):
     assert ["person_keypoints_val.json" in finding.problem for finding in found] == [True]
 
 
+def test_damaged_annotations_are_one_finding(site):
+    (site / "coco/annotations/person_keypoints_val.json").write_text("{")
+    checks = (preflight.check_data, preflight.check_truth, preflight.check_detections)
+    found = [finding for check in checks for finding in check(experiment(site)).findings]
+    assert ["person_keypoints_val.json" in finding.problem for finding in found] == [True]
+
+
+def test_what_has_not_changed_is_not_read_again(site, monkeypatch, caplog):
+    monkeypatch.chdir(site)
+    path = site / "coco/annotations/person_keypoints_train.json"
+    value = json.loads(path.read_text())
+    value["annotations"][0]["iscrowd"] = 1
+    write(path, value)
+    for path in site.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    checks = (preflight.check_data, preflight.check_truth, preflight.check_detections)
+    first, said = [check(experiment(site)) for check in checks], caplog.messages[:]
+    assert "1 crowds not used" in said[0]
+    with monkeypatch.context() as patch:
+        patch.setattr("mspn.data.load.load_split", None)
+        assert [check(experiment(site)) for check in checks] == first
+        assert caplog.messages == 2 * said
+    (site / "coco/val/2.jpg").unlink()
+    assert "2.jpg" in the_problem(preflight.check_data(experiment(site)))
+
+
 def test_a_missing_picture(site):
     (site / "coco/val/2.jpg").unlink()
     assert "2.jpg" in the_problem(preflight.check_data(experiment(site)))
@@ -206,6 +232,14 @@ def test_gpus_that_torch_cannot_use(site, monkeypatch):
 def test_a_graph_that_does_not_build(site):
     (site / "coco/annotations/person_keypoints_val.json").unlink()
     assert "person_keypoints_val.json" in the_problem(doctor.check_graph(str(site / "tiny.yaml")))
+
+
+def test_absent_files_are_not_named_again_by_the_graph(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = Check("data sets")
+    named.wrong("data/coco: no such annotation file", "download it")
+    assert doctor.check_graph("paper").failed
+    assert not doctor.check_graph("paper", [named]).failed
 
 
 def test_stale_locks_and_unfinished_outputs(tmp_path):

@@ -188,7 +188,7 @@ def test_an_ensembles_table_pays_for_its_members(smoke, sizes):
 
 def test_disk_by_hand(smoke, sizes):
     one = replace(smoke, grid={"mspn-1": smoke.grid["mspn-1"]})
-    disk = costs.disk_bytes(one, sizes)
+    disk = costs.disk_bytes(one, {"mspn-1": sizes["mspn-1"].parameters})
     assert disk["weights"] == 4 * 1000
     assert disk["checkpoints"] == 2 * 3 * 4 * 1000
     assert disk["crop stores"] == 2 * 24 * 64 * 48 * 10

@@ -51,6 +51,7 @@ def fake(tmp_path, monkeypatch):
 def test_committed_profiles_name_only_rules_that_there_are(name):
     profile = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
     assert set(profile["set-resources"]) | set(profile["set-threads"]) <= set(RULES)
+    assert set(profile.get("groups", ())) <= set(RULES)
     assert "retries" not in profile  # of all rules: an error that comes again would be submitted again
     assert profile["set-resources"]["train"]["gpu"] >= 1
     assert profile["rerun-incomplete"] is True
@@ -101,7 +102,17 @@ def test_jobs_without_a_gpu_go_to_a_cpu_partition_and_the_plan_says_what_each_ta
         assert resources.get("slurm_partition") == ("gpu" if "gpu" in resources else None), rule
     assert {rule for rule in rules if "gpu" in rules[rule]} == {"train", "trunk", "evaluate", "latency"}
     assert rules["crops"]["mem_mb"] == 2000  # synthetic data
+    assert profile["groups"] == {"flops": "costs", "trained_flops": "costs", "ceiling": "costs"}
+    assert profile["group-components"] == {"costs": 3}
     assert read_site(tmp_path / "site").memory_mb() == 512000 * 9 // 10
+
+
+def test_small_jobs_are_not_one_where_a_node_has_no_room_for_all(fake, tmp_path):
+    fake()
+    for name, node in (("memory", "cpu|(null)|20000|16|infinite"), ("time", "cpu|(null)|64000|16|2:00:00")):
+        (tmp_path / "bin/nodes").write_text(node)
+        assert main(["profile", "--partition", "cpu", "--out", str(tmp_path / name)]) == 0
+        assert "groups" not in written(tmp_path / name)
 
 
 @pytest.mark.parametrize("found", [{"accounting": "accounting_storage/none"}, {"sacct": 1}])

@@ -1,15 +1,18 @@
 """The graph as a user meets it: its jobs, its refusals, a whole tiny run, and a second that does nothing."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from mspn.experiment.load import load_experiment
 
+LINK = re.compile(r'(?:href|src)="([^"#:]+)"')  # to another file
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -131,6 +134,12 @@ def test_the_smallest_graph_runs_whole_and_a_second_time_does_nothing(tmp_path):
     second = snakemake(folder, "--config", "scale=smoke")
     assert second.returncode == 0
     assert "Nothing to be done" in second.stdout + second.stderr
+    assert snakemake(folder, "--report", "whole.zip", "--config", "scale=smoke").returncode == 0
+    with zipfile.ZipFile(folder / "whole.zip") as archive:
+        pages = [name for name in archive.namelist() if name.endswith((".html", ".svg"))]
+        links = [link for name in pages for link in LINK.findall(archive.read(name).decode())]
+    assert len(pages) > 10
+    assert links == []
 
 
 @pytest.mark.slow

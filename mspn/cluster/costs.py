@@ -7,15 +7,21 @@ three forward passes (forward, and backward to inputs and to weights).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from mspn.cluster.remembered import remembered
 from mspn.errors import UserError
 from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
+from mspn.experiment.identity import code_hash
+from mspn.experiment.networks import is_own, network_spec
 from mspn.files import read_json
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # Peak rates in TFLOP/s, from NVIDIA's data sheets of V100 SXM2, A100 SXM, H100 SXM and H200 SXM: dense matrix
 # products in bf16 (V100: fp16) and tf32 (which a V100 has not), and plain fp32.
@@ -117,22 +123,45 @@ def network_sizes(experiment: Experiment) -> dict[str, Size]:
     """Each trained run's size at this scale's input and width; builds the networks without weights."""
     import torch
 
-    from mspn.networks.build import construct, definition
-    from mspn.networks.macs import count_by_torch
+    from mspn.networks.build import definition
+    from mspn.networks.macs import FvcoreRules
 
-    sizes: dict[str, Size] = {}
+    found: dict[str, Size] = {}
     seen: dict[str, Size] = {}
     for run in experiment.trained:
-        constructor, keywords = definition(run, experiment.scale.width)
-        key = repr((constructor, keywords, experiment.input_size(run)))
+        key = repr((definition(run, experiment.scale.width), experiment.input_size(run)))
         if key not in seen:
-            with torch.device("meta"):
-                network = construct(constructor, keywords).eval()
-                images = torch.zeros(1, 3, *experiment.input_size(run))
-            parameters = sum(p.numel() for p in network.parameters())
-            seen[key] = Size(count_by_torch(network, images, all_stages=True), parameters)
-        sizes[run.run] = seen[key]
-    return sizes
+            network = _without_weights(experiment, run).eval()
+            with torch.device("meta"), torch.no_grad(), FvcoreRules() as rules:
+                network(torch.zeros(1, 3, *experiment.input_size(run)), all_stages=True)
+            seen[key] = Size(rules.convolutions, sum(p.numel() for p in network.parameters()))
+        found[run.run] = seen[key]
+    return found
+
+
+def count_parameters(experiment: Experiment) -> dict[str, int]:
+    """Each trained run's parameters: of `network_sizes` what takes no forward pass, and is remembered."""
+    runs, width = experiment.trained, experiment.scale.width
+
+    def find() -> tuple[dict[str, int], tuple[()]]:
+        networks = {run.run: _without_weights(experiment, run) for run in runs}
+        return {name: sum(p.numel() for p in one.parameters()) for name, one in networks.items()}, ()
+
+    if any(is_own(run.network) for run in runs):  # another module's code, whose changes nobody here sees
+        return find()[0]
+    question = [[run.run, network_spec(run.network), run.supervision, run.joint_set, width] for run in runs]
+    code = code_hash("mspn/networks", "baselines", "mspn/experiment")
+    found: dict[str, int] = remembered(f"{experiment.results}: parameters", [question, code], find)
+    return found
+
+
+def _without_weights(experiment: Experiment, run: Run) -> "nn.Module":
+    import torch
+
+    from mspn.networks.build import construct, definition
+
+    with torch.device("meta"):
+        return construct(*definition(run, experiment.scale.width))
 
 
 def choose_speed(
@@ -224,19 +253,18 @@ def persons(experiment: Experiment, dataset: str, split: Literal["train", "val"]
     files = [path for path in experiment.annotation_files(dataset, split) if path.suffix == ".json"]
     if stated is not None or not files or not all(path.is_file() for path in files):
         return 149_813 if stated is None else stated
-    return sum(_annotated(path, path.stat().st_mtime_ns) for path in files)
+    return sum(remembered(f"{path}: persons", None, partial(_annotated, path)) for path in files)
 
 
-@lru_cache
-def _annotated(path: Path, changed_ns: int) -> int:
+def _annotated(path: Path) -> tuple[int, list[Path]]:
     value = read_json(path, "annotation file")
-    return len(value["annotations"] if isinstance(value, dict) else value)
+    return len(value["annotations"] if isinstance(value, dict) else value), [path]
 
 
-def disk_bytes(experiment: Experiment, sizes: dict[str, Size]) -> dict[str, float]:
-    """Bytes that a scale takes on disk, about, by kind."""
+def disk_bytes(experiment: Experiment, parameters: Mapping[str, int]) -> dict[str, float]:
+    """Bytes that a scale takes on disk, about, by kind; ``parameters`` are those of each trained run."""
     used = {name: experiment.scale.datasets[name] for run in experiment.trained for name in run.datasets}
-    weights = {run.run: 4.0 * sizes[run.run].parameters for run in experiment.trained}
+    weights = {run.run: 4.0 * parameters[run.run] for run in experiment.trained}
     trained = [weights[run.run] for run, _ in experiment.trainings().values()]
     stores = crop_stores(experiment)
     return {

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mspn.cluster.jobs import STATE, controllers, outputs_being_made, slurm_jobs
 from mspn.cluster.launch import promised
 from mspn.cluster.lease import list_devices, visible_devices
 from mspn.cluster.profiles import Cluster, ask_cluster
+from mspn.cluster.remembered import RECORD
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.identity import code_hash
@@ -177,16 +178,20 @@ def _torch_sees_gpus() -> bool:
     return torch.cuda.is_available()
 
 
-def check_graph(scale: str) -> Check:
-    """Snakemake builds the graph of jobs."""
+def check_graph(scale: str, before: Sequence[Check] = ()) -> Check:
+    """Snakemake builds the graph of jobs; files that are absent are not named again after checks that did."""
     check = Check("graph")
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--cores", "1"]
+    graph = str(project_file(Path("Snakefile")))
+    command = [sys.executable, "-m", "snakemake", "-s", graph, "--dry-run", "--nolock", "--cores", "1"]
     done = subprocess.run([*command, "--config", f"scale={scale}"], capture_output=True, text=True)
     text = done.stdout + done.stderr
     if done.returncode:
         lines = [line for line in text.splitlines() if line.strip()]
         start = next((i for i, line in enumerate(lines) if re.match(r"\w*(Exception|Error)\b", line)), -5)
         message = " ".join(line.strip() for line in lines[start:][:8])
+        if "files that it needs are not there" in message and any(one.failed for one in before):
+            check.facts.append("not built while files are absent: see above")
+            return check
         check.wrong(message, "mend what it names; see also the checks above")
         return check
     total = re.search(r"^total\s+(\d+)", text, re.MULTILINE)
@@ -251,8 +256,10 @@ def check_workflow(logs: Path, state: Path = STATE) -> Check:
 def examine(scale: str, profile: Path | None = None, graph: bool = True, deep: bool = False) -> list[Check]:
     """All checks, in order; a configuration that does not load, or a profile, ends them early.
 
-    With ``deep`` every file that a step has written is read whole.
+    With ``deep`` every file that a step has written is read whole, and nothing is taken as remembered.
     """
+    if deep:
+        RECORD.unlink(missing_ok=True)
     first = Check("configuration")
     try:
         experiment = load_experiment(scale)
@@ -263,6 +270,7 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True, deep: b
         return [first, check_versions()]
     first.facts.append(f"{len(experiment.grid)} runs, {len(experiment.trainings())} trainings")
     first.facts += [f"without run {run.run}: no data set {run.data} here" for run in left_out(experiment)]
+    found = [first]
     rest: list[Callable[[], Check]] = [
         check_versions,
         lambda: preflight.check_data(experiment),
@@ -273,12 +281,13 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True, deep: b
         lambda: check_memory(experiment, site),
         lambda: check_gpus(experiment, site),
         lambda: _check_training(experiment, site),
-        *([lambda: check_graph(scale)] if graph else []),
+        *([lambda: check_graph(scale, [c for c in found if c.name in preflight.SOURCES])] if graph else []),
         lambda: check_results(experiment),
         lambda: check_figures(experiment),
         lambda: check_workflow(experiment.results / "logs"),
     ]
-    found = [first, *(check() for check in rest)]
+    for check in rest:
+        found.append(check())
     return found + read_everything(experiment) if deep else found
 
 
@@ -289,9 +298,9 @@ def _check_training(experiment: Experiment, site: Site) -> Check:
 
 
 def _sizes(experiment: Experiment) -> dict[str, float]:
-    from mspn.cluster.costs import disk_bytes, network_sizes
+    from mspn.cluster.costs import count_parameters, disk_bytes
 
-    return disk_bytes(experiment, network_sizes(experiment))
+    return disk_bytes(experiment, count_parameters(experiment))
 
 
 def as_json(checks: list[Check]) -> str:

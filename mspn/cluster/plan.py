@@ -230,6 +230,7 @@ def make_plan(
     """
     sizes = network_sizes(experiment)
     speed = choose_speed(experiment, sizes, gpu, share, bench, options)
+    parameters = {run: size.parameters for run, size in sizes.items()}
     tasks = gpu_tasks(experiment, sizes, speed, gpus_each)
     trainings = [task for task in tasks if task.rule == "train"]
     longest = max(trainings, key=lambda task: task.seconds, default=None)
@@ -254,7 +255,7 @@ def make_plan(
             {"gpus": n, "wall_h": wall, "efficiency": total / (n * wall) if wall else 1.0}
             for n, wall in walls.items()
         ],
-        "disk_gb": {kind: size / 1e9 for kind, size in disk_bytes(experiment, sizes).items()},
+        "disk_gb": {kind: size / 1e9 for kind, size in disk_bytes(experiment, parameters).items()},
         "budget_h": budget,
         "tables": [asdict(p) for p in buy_tables(experiment, tasks, table_runs(experiment, figures), budget)],
         "needs": needs(experiment, sizes, speed, gpus_each),

@@ -1,16 +1,25 @@
 """Checks of an experiment's inputs before any training: data sets, detections, pretrained weights, truth."""
 
 import re
-from typing import Literal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from mspn.cluster.findings import Check
+from mspn.cluster.remembered import remembered
 from mspn.errors import UserError
-from mspn.experiment.config import CocoData, Data, DetectionFile, SynthData, joint_set_of
+from mspn.experiment.config import Data, DetectionFile, SynthData, joint_set_of
 from mspn.experiment.experiment import Experiment
-from mspn.files import sha256
-from mspn.networks.build import construct, definition
+from mspn.experiment.grid import Run
+from mspn.experiment.identity import code_hash, content_hash
+from mspn.experiment.joint_sets import load_joint_set
+from mspn.experiment.networks import is_own, network_spec
+
+if TYPE_CHECKING:
+    from mspn.data.persons import Persons
 
 Split = Literal["train", "val"]
+SOURCES = ("data sets", "detections", "pretrained weights")  # the checks that name files that are absent
 BOX_AP_TOLERANCE = 0.1  # percent: a detection file is measured, not simulated
 WHERE = {
     "coco": "download train2017, val2017 and annotations_trainval2017 from https://cocodataset.org",
@@ -43,19 +52,28 @@ def _where(experiment: Experiment, name: str) -> str:
     return WHERE.get(name, own) if joint_set_of(_data(experiment, name)) in ("coco", "mpii") else own
 
 
-def _is_absent(experiment: Experiment, name: str, split: Split) -> bool:
-    """Whether a split's annotations are not there, which the check of data sets says, once."""
-    # MPII may be there by its official file, in place of the JSON.
-    coco = isinstance(_data(experiment, name), CocoData)
-    return coco and not all(path.is_file() for path in experiment.annotation_files(name, split))
+def _question(experiment: Experiment, name: str, split: Split) -> dict[str, Any]:
+    """What decides, besides its files, what is found in a split."""
+    data = _data(experiment, name)
+    return {
+        "data": data.model_dump(mode="json", exclude={"counts"}),
+        "joints": load_joint_set(joint_set_of(data)).model_dump(mode="json"),
+        "split": split,
+        "code": code_hash("mspn/data", "mspn/evaluation/metrics"),
+    }
+
+
+def _files(experiment: Experiment, name: str) -> list[Path]:
+    """What a data set's splits are read from, pictures apart: files in its folder and in ``annotations/``."""
+    root = experiment.data_folder(name)
+    folders = [root, root / "annotations"]
+    return [*folders, *(path for folder in folders for path in folder.glob("*") if path.is_file())]
 
 
 def check_data(experiment: Experiment) -> Check:
     """Every split is there, of the size that the scale states; every picture that its annotations name
     exists.
     """
-    from mspn.data.load import load_split
-
     check = Check("data sets")
     for name, split in used_splits(experiment):
         data = _data(experiment, name)
@@ -63,30 +81,56 @@ def check_data(experiment: Experiment) -> Check:
             check.facts.append(f"{name} {split}: synthetic, made by the workflow")
             continue
         try:
-            persons = load_split(data, experiment.data_folder(name), split)
+            pictures, persons = _count(experiment, name, split)
         except UserError as error:
             check.wrong(f"{name} {split}: {error}", _where(experiment, name))
             continue
-        check.facts.append(f"{name} {split}: {len(persons.pictures)} pictures, {len(persons)} persons")
-        pictures, count = data.counts.get(split, (None, None))
-        if pictures is not None and len(persons.pictures) != pictures:
+        check.facts.append(f"{name} {split}: {pictures} pictures, {persons} persons")
+        stated, count = data.counts.get(split, (None, None))
+        if stated is not None and pictures != stated:
             check.wrong(
-                f"{name} {split}: {len(persons.pictures)} pictures, not {pictures}",
+                f"{name} {split}: {pictures} pictures, not {stated}",
                 f"not the whole split: {_where(experiment, name)}",
             )
-        elif count is not None and abs(len(persons) - count) > 1:  # image 366379 is left out by intent
+        elif count is not None and abs(persons - count) > 1:  # image 366379 is left out by intent
             check.warn(
-                f"{name} {split}: {len(persons)} persons, not {count}",
+                f"{name} {split}: {persons} persons, not {count}",
                 "see mspn check-data for what was left out and why",
             )
     return check
 
 
+def _count(experiment: Experiment, name: str, split: Split) -> list[int]:
+    """Pictures and persons of a split; UserError where it cannot be read, or a picture is missing."""
+    from mspn.data.load import load_split
+
+    def find() -> tuple[list[int], set[Path]]:
+        persons = load_split(_data(experiment, name), experiment.data_folder(name), split)
+        folders = {picture.path.parent for picture in persons.pictures.values()}
+        return [len(persons.pictures), len(persons)], {*folders, *_files(experiment, name)}
+
+    label = f"{experiment.data_folder(name)}, {split}: pictures and persons"
+    counted: list[int] = remembered(label, _question(experiment, name, split), find)
+    return counted
+
+
+class _Unreadable(UserError):
+    """A split that cannot be read, which the check of data sets says, once."""
+
+
+def _read_val(experiment: Experiment, name: str) -> "Persons":
+    """The validation split without a look at its pictures."""
+    from mspn.data.load import load_split
+
+    data, root = _data(experiment, name), experiment.data_folder(name)
+    try:
+        return load_split(data, root, "val", check_pictures=False)
+    except UserError as error:
+        raise (error if isinstance(data, SynthData) else _Unreadable(str(error))) from None
+
+
 def check_truth(experiment: Experiment) -> Check:
     """The annotated joints as predictions score 1: reading, geometry and metric agree."""
-    from mspn.data.load import is_mpii, load_annotations, load_split
-    from mspn.evaluation.metrics import coco, mpii
-
     check = Check("ground truth scores 1.0")
     for name, split in used_splits(experiment):
         data, root = _data(experiment, name), experiment.data_folder(name)
@@ -95,24 +139,29 @@ def check_truth(experiment: Experiment) -> Check:
         if isinstance(data, SynthData) and not (root / "dataset.json").exists():
             check.facts.append(f"{name}: synthetic and not made yet; each evaluation checks it")
             continue
-        if _is_absent(experiment, name, split):
-            check.facts.append(f"{name}: not there")
-            continue
         try:
-            persons = load_split(data, root, "val", check_pictures=False)
-            if is_mpii(data):
-                mpii.check_truth_scores_one(
-                    persons.joints, persons.head_sizes, persons.image_ids, persons.name
-                )
-            else:
-                truth = coco.index(load_annotations(data, root, "val"))
-                coco.check_truth_scores_one(
-                    truth, persons.image_ids, persons.joints, persons.name, persons.skeleton
-                )
+            question = _question(experiment, name, "val")
+            remembered(f"{root}, val: truth", question, partial(_score_truth, experiment, name))
             check.facts.append(f"{name}: 1.0")
+        except _Unreadable:
+            check.facts.append(f"{name}: not scored, as it cannot be read")
         except UserError as error:
             check.wrong(f"{name}: {error}", f"annotations are damaged or edited: {_where(experiment, name)}")
     return check
+
+
+def _score_truth(experiment: Experiment, name: str) -> tuple[None, list[Path]]:
+    """UserError where the annotated persons do not score 1."""
+    from mspn.data.load import is_mpii, load_annotations
+    from mspn.evaluation.metrics import coco, mpii
+
+    data, root, persons = _data(experiment, name), experiment.data_folder(name), _read_val(experiment, name)
+    if is_mpii(data):
+        mpii.check_truth_scores_one(persons.joints, persons.head_sizes, persons.image_ids, persons.name)
+    else:
+        truth = coco.index(load_annotations(data, root, "val"))
+        coco.check_truth_scores_one(truth, persons.image_ids, persons.joints, persons.name, persons.skeleton)
+    return None, _files(experiment, name)
 
 
 def check_detections(experiment: Experiment) -> Check:
@@ -131,9 +180,6 @@ def check_detections(experiment: Experiment) -> Check:
 def _check_file(
     experiment: Experiment, check: Check, dataset: str, name: str, detector: DetectionFile
 ) -> None:
-    from mspn.data.detectors import as_detections, box_ap, read_detections
-    from mspn.data.load import load_annotations, load_split
-
     remedy = (
         f"put COCO results (image_id, category_id, bbox, score) with a box AP of {detector.box_ap} at "
         f"{detector.path}, or change detectors.{name} in the scale's file"
@@ -141,21 +187,32 @@ def _check_file(
     if not detector.path.exists():
         check.wrong(f"{name}: {detector.path} is not there", remedy)
         return
-    if _is_absent(experiment, dataset, "val"):
-        check.facts.append(f"{name} on {dataset}: not measured, as the annotations are not there")
-        return
-    data, root = _data(experiment, dataset), experiment.data_folder(dataset)
+    label = f"{detector.path} on {experiment.data_folder(dataset)}: box AP"
     try:
-        persons = load_split(data, root, "val", check_pictures=False)
-        annotations = load_annotations(data, root, "val")
-        detections = as_detections(read_detections(detector.path, persons))
+        count, measured = remembered(
+            label,
+            _question(experiment, dataset, "val"),
+            lambda: _measure_boxes(experiment, dataset, detector.path),
+        )
+    except _Unreadable:
+        check.facts.append(f"{name} on {dataset}: not measured, as the annotations cannot be read")
+        return
     except UserError as error:
         check.wrong(f"{name}: {error}", remedy)
         return
-    measured = box_ap(annotations, detections)
-    check.facts.append(f"{name} on {dataset}: {len(detections)} boxes, box AP {measured:.1f}")
+    check.facts.append(f"{name} on {dataset}: {count} boxes, box AP {measured:.1f}")
     if detector.box_ap is not None and abs(measured - detector.box_ap) > BOX_AP_TOLERANCE:
         check.wrong(f"{name}: box AP {measured:.1f} measured, {detector.box_ap} expected", remedy)
+
+
+def _measure_boxes(experiment: Experiment, dataset: str, path: Path) -> tuple[list[float], list[Path]]:
+    """The number of boxes and their box AP in percent."""
+    from mspn.data.detectors import as_detections, box_ap, read_detections
+    from mspn.data.load import load_annotations
+
+    detections = as_detections(read_detections(path, _read_val(experiment, dataset)))
+    annotations = load_annotations(_data(experiment, dataset), experiment.data_folder(dataset), "val")
+    return [len(detections), box_ap(annotations, detections)], [path, *_files(experiment, dataset)]
 
 
 def check_weights(experiment: Experiment) -> Check:
@@ -171,7 +228,7 @@ def check_weights(experiment: Experiment) -> Check:
     )
     for file in sorted(folder.glob("*.pth")) if folder.is_dir() else ():
         match = re.fullmatch(r".*-([0-9a-f]{8,})\.pth", file.name)
-        if match and not sha256(file).startswith(match[1]):
+        if match and not str(content_hash(file)).startswith(match[1]):
             check.wrong(f"{file}: its SHA-256 does not begin with {match[1]}, as its name promises", remedy)
     said: dict[str, list[str]] = {}
     for network in experiment.networks():
@@ -186,7 +243,27 @@ def check_weights(experiment: Experiment) -> Check:
 
 def _start(experiment: Experiment, name: str) -> str:
     """What a network starts from, said by the code that does it in a training."""
+    run = next(run for run in experiment.trained if run.network == name)
+    if is_own(name):  # another module's code, whose changes nobody here sees
+        return _pretrain(experiment, run)[0]
+    question = {"network": network_spec(name), "code": code_hash("mspn/networks", "baselines")}
+    label = f"{experiment.scale.pretrained}: {name}"
+    sentence: str = remembered(label, question, lambda: _pretrain(experiment, run))
+    return sentence
+
+
+def _pretrain(experiment: Experiment, run: Run) -> tuple[str, list[Path]]:
+    import warnings
+
+    import torch
+
+    from mspn.networks.build import construct, definition
     from mspn.networks.imagenet import pretrain
 
-    run = next(run for run in experiment.trained if run.network == name)
-    return pretrain(construct(*definition(run, experiment.scale.width)), experiment, run)
+    file, folder = experiment.pretrained_file(run), experiment.scale.pretrained
+    with torch.device("meta"):  # names and shapes tell whether the file fits
+        network = construct(*definition(run, experiment.scale.width))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")
+        sentence = pretrain(network, experiment, run)
+    return sentence, [path for path in (file, folder) if path]

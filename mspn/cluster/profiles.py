@@ -16,6 +16,7 @@ DAY_MIN = 1440
 LONGEST_LOOK_S = 180
 TRAINING = ("train", "trunk")
 ON_GPUS = (*TRAINING, "evaluate", "latency")
+SMALL = ("flops", "trained_flops", "ceiling")  # what networks cost, and perfect heat maps score
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def slurm_profile(
         )
     if account and not cluster.accounting:
         raise UserError(f"--account {account}: this cluster keeps no accounting; leave --account out")
+    resources = _resources(cluster, cpu, gpus, needs or {})
     lines = [
         f"# Partition {place.partition}: {describe(place)}"
         for place in ([cluster, cpu] if split else [cluster])
@@ -145,10 +147,8 @@ def slurm_profile(
             f"  runtime: {min(60, _longest(cpu))}",
             f"  mem_mb: {min(8000, cpu.memory_mb * 9 // 10)}",
             "set-resources:",
-            *(
-                f"  {rule}: {_inline(values)}"
-                for rule, values in _resources(cluster, cpu, gpus, needs or {}).items()
-            ),
+            *(f"  {rule}: {_inline(values)}" for rule, values in resources.items()),
+            *_groups(resources, cpu),
             "set-threads:",
             *(f"  {rule}: {number}" for rule, number in _threads(cluster, cpu, gpus).items()),
             "",
@@ -189,6 +189,15 @@ def _resources(
     # Nothing else on the node while it is measured.
     found["latency"]["slurm_extra"] = "'--exclusive'"
     return found
+
+
+def _groups(resources: Mapping[str, Mapping[str, object]], cpu: Cluster) -> list[str]:
+    """Jobs of minutes that use no GPU as one, where a node has the memory and the time of all together."""
+    memory, minutes = (sum(int(str(resources[rule][key])) for rule in SMALL) for key in ("mem_mb", "runtime"))
+    if memory > cpu.memory_mb * 9 // 10 or minutes > _longest(cpu):
+        return []
+    groups = ", ".join(f"{rule}: costs" for rule in SMALL)
+    return [f"groups: {{{groups}}}", f"group-components: {{costs: {len(SMALL)}}}"]
 
 
 def _threads(cluster: Cluster, cpu: Cluster, gpus: int) -> dict[str, int]:

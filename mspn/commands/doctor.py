@@ -3,7 +3,8 @@
 Configuration, versions, data sets and their counts, ground truth, detections and their measured box AP,
 pretrained weights, disk, memory, GPUs, what the profile says of trainings and whether their largest
 micro-batch fits a GPU, the graph of jobs, whether results belong to their files, and what an earlier
-workflow left behind. With --deep all that steps have written is read whole: pictures, crop stores, weights,
+workflow left behind. Data, boxes and weights that have not changed since the last time are not read again.
+With --deep all is, and all that steps have written is read whole: pictures, crop stores, weights,
 checkpoints, boxes, and predictions, which are scored again. The exit code is 1 when something is wrong.
 """
 

@@ -24,6 +24,14 @@ STARTED = time.time()
 CONTENT_DECIDES = 2 * 10**9
 
 
+# Jobs find data, crops and results by their places below the working directory, also those that no rule declares.
+if workflow.storage_settings.default_storage_provider:
+    raise WorkflowError(
+        "--default-storage-provider: every job reads and writes results/ and reports/ itself, on one file system that "
+        "all machines share; leave it out (docs/cluster.md)"
+    )
+
+
 # What decides a result stands in a rule's parameters and in paths, so that neither another text of a command nor
 # another environment of the same revisions repeats weeks of training. Snakemake sets its triggers only after it has
 # read the rules, so that the workflow's own property is narrowed. One that includes this decides for itself.
