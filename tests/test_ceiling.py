@@ -64,10 +64,11 @@ def test_a_larger_input_has_a_higher_ceiling_and_the_verb_writes_it(monkeypatch,
     experiment = load_experiment("own.yaml")
     report_tree.write_pictures(experiment)
     small, _, large, unflipped = ceilings(experiment)
-    assert (small.protocol, unflipped.protocol) == ("paper", "no-flip")
-    assert (small.input, large.input, small.metric, small.persons) == ("64x48", "512x384", "AP", 8)
-    assert 0 < small.value < large.value <= 100
+    assert (small["protocol"], unflipped["protocol"]) == ("paper", "no-flip")
+    assert (small["input"], large["input"]) == ("64x48", "512x384")
+    assert (small["metric"], small["persons"]) == ("AP", 8)
+    assert 0 < small["value"] < large["value"] <= 100
     assert main(["ceiling", "--scale", "own.yaml", "--out", "results/madeup/ceiling.json"]) == 0
-    assert f"coco at 64x48, paper: AP {small.value:.1f} (8 persons)" in capsys.readouterr().out
+    assert f"coco at 64x48, paper: AP {small['value']:.1f} (8 persons)" in capsys.readouterr().out
     document = json.loads((tmp_path / "results/madeup/ceiling.json").read_text())
-    assert [one["value"] for one in document["ceilings"]][::2] == [small.value, large.value]
+    assert [one["value"] for one in document["ceilings"]][::2] == [small["value"], large["value"]]

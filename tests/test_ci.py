@@ -74,8 +74,8 @@ def test_a_figure_without_persons_is_none(files):
 
 
 ENTRIES = [
-    ("image_id", 999, "image_id 999 is not in the annotations"),
-    ("image_id", "1", "image_id '1' is not in the annotations"),
+    ("image_id", 999, "image_id 999 is not among the images"),
+    ("image_id", "1", "image_id '1' is not among the images"),
     ("score", math.nan, "score nan is not a finite number"),
     ("score", math.inf, "score inf is not a finite number"),
     ("score", None, "score None is not a finite number"),

@@ -23,6 +23,7 @@ from mspn.evaluation import evaluate as module
 from mspn.evaluation.evaluate import evaluate, joints_by_way, joints_of, load_run
 from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble
 from mspn.evaluation.metrics import bootstrap, coco, mpii
+from mspn.evaluation.metrics.bootstrap import COCO_FIGURES
 from mspn.evaluation.metrics.matches import load_matches
 from mspn.evaluation.protocols import PROTOCOLS, protocols_for
 from mspn.evaluation.rescoring import EVIDENCE
@@ -147,7 +148,7 @@ def evaluated(experiment, here):
 def test_an_untrained_network_scores_about_nothing_and_writes_everything(experiment, evaluated):
     metrics = read_json(evaluated / "metrics.json")
     assert {(row["protocol"], row["metric"]) for row in metrics["rows"]} == {
-        (protocol, figure) for protocol in PROTOCOLS for figure in coco.FIGURES
+        (protocol, figure) for protocol in PROTOCOLS for figure in COCO_FIGURES
     }
     for row in metrics["rows"]:
         assert row["value"] is None or 0 <= row["low"] <= row["high"] <= 100
@@ -166,7 +167,7 @@ def test_an_untrained_network_scores_about_nothing_and_writes_everything(experim
     matches = load_matches(evaluated / "matches.npz")
     assert list(matches) == list(PROTOCOLS)
     assert bootstrap.figures(matches["paper"]).tolist() == list(stats)
-    assert [value["paper", figure] for figure in coco.FIGURES if value["paper", figure] is not None] == [
+    assert [value["paper", figure] for figure in COCO_FIGURES if value["paper", figure] is not None] == [
         100 * stat for stat in stats if stat >= 0
     ]
     with np.load(evaluated / "stages.npz", allow_pickle=False) as stages:
@@ -189,7 +190,7 @@ def test_the_command_prints_the_paper_protocol(experiment, here, monkeypatch, ca
     arguments = ["--scale", "smoke", "--run", "mspn-2", "--detector", "gt", "--device", "cpu"]
     assert main(["evaluate", *arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert [row["metric"] for row in printed["rows"]] == list(coco.FIGURES)
+    assert [row["metric"] for row in printed["rows"]] == list(COCO_FIGURES)
     assert main(["evaluate", *arguments[:-4], "--detector", "det-0", "--device", "cpu"]) == 2
     assert "no detector 'det-0'" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ from mspn.data.synth import make_dataset
 from mspn.errors import UserError
 from mspn.evaluation import imported
 from mspn.evaluation.imported import evaluate_weights
-from mspn.evaluation.metrics import coco
+from mspn.evaluation.metrics.bootstrap import COCO_FIGURES
 from mspn.evaluation.protocols import PROTOCOLS
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.load import load_experiment
@@ -88,14 +88,14 @@ def test_a_published_checkpoint_is_imported_scored_and_shown_apart(
     printed, hashed = capsys.readouterr().out.splitlines(), sha256("mspn50.safetensors")
     source = f"imported from mspn50.pth, sha256 {sha256('mspn50.pth')}: mmpose-0.x layout"
     assert printed[0] == f"imported weights: mspn50.safetensors, sha256 {hashed}, {source}"
-    assert [line.split()[0] for line in printed[2:12]] == list(coco.FIGURES)
+    assert [line.split()[0] for line in printed[2:12]] == list(COCO_FIGURES)
     assert [line.split()[0] for line in printed[13:]] == [name for name in PROTOCOLS if name != "paper"]
 
     folder = Path("results/smoke/imported/mspn50/gt")
     assert {path.name for path in folder.iterdir()} == {"metrics.json", "predictions.json", "matches.npz"}
     metrics = read_json(folder / "metrics.json")
     assert {(row["protocol"], row["metric"]) for row in metrics["rows"]} == {
-        (protocol, figure) for protocol in PROTOCOLS for figure in coco.FIGURES
+        (protocol, figure) for protocol in PROTOCOLS for figure in COCO_FIGURES
     }
     address = metrics["address"]
     told = {"file": "mspn50.safetensors", "sha256": hashed, "source": source}

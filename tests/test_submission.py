@@ -44,19 +44,19 @@ def test_coco_zip_has_the_servers_name_and_one_json_of_that_name(tmp_path, serve
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_id": 9}, "not of the test set"),
-        ({"image_id": "1"}, "not of the test set"),
-        ({"category_id": 2}, "category other than person"),
-        ({"keypoints": [1.0] * 50}, "not 51 finite numbers"),
-        ({"keypoints": [float("nan")] * 51}, "not 51 finite numbers"),
-        ({"score": float("inf")}, "score that is not finite"),
-        ({"area": 1}, "keys are not"),
+        ({"image_id": 9}, "image_id 9 is not among the images"),
+        ({"image_id": "1"}, "image_id '1' is not among the images"),
+        ({"category_id": 2}, "category_id 2 is not the person's"),
+        ({"keypoints": [1.0] * 50}, "not 51 numbers"),
+        ({"keypoints": [float("nan")] * 51}, "a keypoint is not a finite number"),
+        ({"score": float("inf")}, "score inf is not a finite number"),
+        ({"area": 1}, "unknown area"),
     ],
 )
 def test_what_coco_would_refuse_is_not_written(tmp_path, change, message):
     results = coco_results()
     results[1].update(change)
-    with pytest.raises(UserError, match=f"1 entries, first 1: .*{message}"):
+    with pytest.raises(UserError, match=f"1 faults\n  entry 1: .*{message}"):
         submission.write_coco(tmp_path, "coco-test-dev", "MSPN", results, {1, 2, 3})
     assert not list(tmp_path.iterdir())
 

@@ -22,22 +22,20 @@ def run(args: argparse.Namespace) -> int:
     """Score, print, write."""
     import json
 
-    from mspn.evaluation.ceiling import as_json, ceilings
+    from mspn.evaluation.ceiling import ceilings
     from mspn.experiment.load import load_experiment
     from mspn.files import write_sealed
 
     experiment = load_experiment(args.scale)
     found = ceilings(experiment)
-    document = as_json(experiment, found)
+    document = {"scale": experiment.scale.name, "ceilings": found}
     if args.out:
         write_sealed(args.out, document)
     if args.json:
         print(json.dumps(document, indent=1))
     else:
         for one in found:
-            metric = "PCKh@0.5" if one.metric == "Mean" else one.metric
-            print(
-                f"{one.dataset} at {one.input}, {one.protocol}: {metric} {one.value:.1f} "
-                f"({one.persons} persons)"
-            )
+            metric = "PCKh@0.5" if one["metric"] == "Mean" else one["metric"]
+            place = f"{one['dataset']} at {one['input']}, {one['protocol']}"
+            print(f"{place}: {metric} {one['value']:.1f} ({one['persons']} persons)")
     return 0

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from mspn.evaluation.evaluate import joints_by_way, joints_of
     from mspn.evaluation.inference import load_ensemble
     from mspn.evaluation.metrics import coco
-    from mspn.evaluation.protocols import protocol
+    from mspn.evaluation.protocols import PROTOCOLS
     from mspn.training.hardware import pick_device
 
     mpii = args.server == submission.MPII_SERVER
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"{args.checkpoint[0]}: predicts {ensemble.skeleton.name} joints, {args.server} wants {wanted}"
         )
-    paper = protocol("paper")
+    paper = PROTOCOLS["paper"]
 
     def joints_on(boxes: Persons) -> np.ndarray:
         return joints_by_way(ensemble, boxes, [paper], batch=args.batch, workers=args.workers)[

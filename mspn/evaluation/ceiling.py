@@ -6,7 +6,6 @@ of it back, as the mirror image lies on the grid otherwise: 64x48 has 57.0 AP wi
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,30 +16,23 @@ from mspn.data.load import load_annotations, load_split
 from mspn.data.persons import Persons
 from mspn.data.skeletons import Skeleton
 from mspn.evaluation.decode import decode, merge, to_picture
-from mspn.evaluation.metrics import coco
+from mspn.evaluation.metrics import coco, mpii
 from mspn.evaluation.protocols import PROTOCOLS, Protocol, filter_kernel
-from mspn.evaluation.scoring import score_coco, score_mpii
+from mspn.evaluation.rescoring import rescored
+from mspn.evaluation.scoring import matches_of, score_coco, score_mpii
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import FINE
 from mspn.training.targets import make_targets
 
 BATCH = 256  # persons whose heat maps are in memory at once
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Ceiling:
-    """What perfect heat maps score on a data set's validation persons at an input size, in percent."""
+def ceilings(experiment: Experiment) -> list[Row]:
+    """What perfect heat maps score on every data set and at every input size that the scale evaluates on.
 
-    dataset: str
-    input: str  # HEIGHTxWIDTH
-    protocol: str
-    metric: str
-    value: float
-    persons: int
-
-
-def ceilings(experiment: Experiment) -> list[Ceiling]:
-    """The ceiling of every data set and input size that the scale evaluates on.
+    A row each: ``dataset``, ``input`` as HEIGHTxWIDTH, ``protocol``, ``metric``, ``value`` in percent and the
+    number of ``persons``.
 
     True boxes; the true joints' targets of the finest scale's kernel (`FINE`) are the heat maps, and those of
     the mirrored joints the mirror image's. Under the protocols "paper" and "no-flip": AP, and the mean PCK of
@@ -55,7 +47,7 @@ def ceilings(experiment: Experiment) -> list[Ceiling]:
     ]
 
 
-def _ceilings(experiment: Experiment, dataset: str, size: tuple[int, int], name: str) -> Iterator[Ceiling]:
+def _ceilings(experiment: Experiment, dataset: str, size: tuple[int, int], name: str) -> Iterator[Row]:
     data, root = experiment.scale.datasets[dataset], experiment.data_folder(dataset)
     truth = load_split(data, root, "val", check_pictures=False)
     joints = perfect_joints(truth, size, PROTOCOLS[name])
@@ -64,10 +56,13 @@ def _ceilings(experiment: Experiment, dataset: str, size: tuple[int, int], name:
     else:
         annotations = coco.index(load_annotations(data, root, "val"))
         scored = score_coco(annotations, truth, truth, joints, PROTOCOLS[name])
-    figures = {"AP": scored.average["AP"]} if scored.average else {}
-    figures |= {near.measure.mean: near.figures[near.measure.mean] for near in scored.pck}
-    for metric, value in figures.items():
-        yield Ceiling(dataset, f"{size[0]}x{size[1]}", name, metric, value, len(truth))
+    found = rescored(matches_of({name: scored}), truth.skeleton)
+    for metric in ("AP", mpii.PCKH.mean, *(one.name for one in truth.skeleton.pck)):
+        if (name, metric) in found:
+            yield {
+                "dataset": dataset, "input": f"{size[0]}x{size[1]}", "protocol": name, "metric": metric,
+                "value": found[name, metric], "persons": len(truth),
+            }  # fmt: skip
 
 
 def perfect_joints(truth: Persons, size: tuple[int, int], protocol: Protocol) -> np.ndarray:
@@ -93,8 +88,3 @@ def _mirrored_targets(joints: torch.Tensor, skeleton: Skeleton, size: tuple[int,
     mirrored = joints[:, torch.from_numpy(skeleton.mirrored)].clone()
     mirrored[..., 0] = size[1] - 1 - mirrored[..., 0]
     return make_targets(mirrored, FINE[-1:], size)[:, 0]
-
-
-def as_json(experiment: Experiment, found: list[Ceiling]) -> dict[str, Any]:
-    """The ceilings of a scale as its file holds them."""
-    return {"scale": experiment.scale.name, "ceilings": [asdict(one) for one in found]}

@@ -13,26 +13,23 @@ from typing import Any
 import numpy as np
 from pycocotools.coco import COCO
 
-from mspn.data.coco import MOST
-from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.evaluation.metrics import coco
-from mspn.evaluation.metrics.bootstrap import COCO_FIGURES, Matches, figures, pack, replicates
+from mspn.evaluation.metrics.bootstrap import COCO_FIGURES, figures, pack, replicates
 from mspn.evaluation.metrics.resampling import interval
 from mspn.files import read_json
 
 LEVEL = 0.95
 SEED = 0
-JOINTS = len(skeleton("coco").joints)
-VALUES = 3 * JOINTS  # x, y, v of each
 SHOWN = 5  # wrong entries that an error names
 
 
 def compare(truth: Path, files: Sequence[Path], count: int) -> dict[str, Any]:
     """The ten figures of one or two results files with 95 % intervals over images, and two files' difference.
 
-    Percent; None where a figure is not defined, as without persons of a size. The difference is the first
-    file's minus the second's on the same drawn images. UserError for files that are not what they should be.
+    Percent; None where a figure is not defined, as without persons of a size. ``detections`` are those that
+    count: pycocotools takes the 20 best of an image. The difference is the first file's minus the second's on
+    the same drawn images. UserError for files that are not what they should be.
     """
     annotations = read_truth(truth)
     packed = [pack(coco.evaluate(annotations, read_results(path, annotations))) for path in files]
@@ -45,7 +42,7 @@ def compare(truth: Path, files: Sequence[Path], count: int) -> dict[str, Any]:
         "replicates": count,
         "level": LEVEL,
         "files": [
-            {"file": str(path), "detections": _detections(m), "figures": _figures(value, many)}
+            {"file": str(path), "detections": len(m.scores), "figures": _figures(value, many)}
             for path, m, value, many in zip(files, packed, values, drawn, strict=True)
         ],
     }
@@ -54,22 +51,13 @@ def compare(truth: Path, files: Sequence[Path], count: int) -> dict[str, Any]:
     return result
 
 
-def _detections(matches: Matches) -> int:
-    """Those that count: pycocotools takes the 20 best of an image."""
-    return len(matches.scores)
-
-
 def _figures(values: np.ndarray, many: np.ndarray) -> dict[str, dict[str, float | None]]:
     """Figure -> value and interval; ``values`` is (10,), ``many`` (B, 10)."""
     found: dict[str, dict[str, float | None]] = {}
     for name, value, column in zip(COCO_FIGURES, values.tolist(), many.T, strict=True):
         low, high = interval(column, LEVEL)
-        known = not math.isnan(value)
-        found[name] = {
-            "value": value if known else None,
-            "low": low if known else None,
-            "high": high if known else None,
-        }
+        numbers = (None, None, None) if math.isnan(value) else (value, low, high)
+        found[name] = dict(zip(("value", "low", "high"), numbers, strict=True))
     return found
 
 
@@ -87,10 +75,10 @@ def read_truth(path: Path) -> COCO:
     if not persons:
         raise UserError(f"{path}: no annotated person (category {coco.PERSON})")
     for person in persons:
-        if len(person["keypoints"]) != VALUES:
+        if len(person["keypoints"]) != coco.VALUES:
             raise UserError(
                 f"{path}: annotation {person.get('id')}: {len(person['keypoints'])} numbers of keypoints, "
-                f"not {VALUES}: COCO's metric is defined for its {JOINTS} joints"
+                f"not {coco.VALUES}: COCO's metric is defined for its {coco.VALUES // 3} joints"
             )
     return truth
 
@@ -108,7 +96,7 @@ def read_results(path: Path, truth: COCO) -> list[dict[str, Any]]:
     boxes = isinstance(content[0], dict) and "bbox" in content[0]
     wrong = []
     for number, entry in enumerate(content, start=1):
-        problem = _problem(entry, images, boxes)
+        problem = coco.fault(entry, images, boxes)
         if not problem:
             key = (entry["image_id"], entry["score"], *entry["keypoints"])
             first = seen.setdefault(key, number)
@@ -119,38 +107,5 @@ def read_results(path: Path, truth: COCO) -> list[dict[str, Any]]:
         more = [f"  and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
         lines = [f"{path}: {len(wrong)} of {len(content)} entries are wrong", *wrong[:SHOWN], *more]
         raise UserError("\n".join(lines))
-    keys = ("image_id", "category_id", "keypoints", "score", *(("bbox",) if boxes else ()))
+    keys = (*coco.KEYS, *(("bbox",) if boxes else ()))
     return [{key: entry[key] for key in keys} for entry in content]
-
-
-def _problem(entry: Any, images: set[int], boxes: bool) -> str:
-    """What is wrong with an entry; empty where nothing is."""
-    if not isinstance(entry, dict):
-        return "not an object with image_id, category_id, keypoints and score"
-    missing = [key for key in ("image_id", "category_id", "keypoints", "score") if key not in entry]
-    if missing:
-        return f"lacks {', '.join(missing)}"
-    image, category, keypoints, score = (
-        entry[k] for k in ("image_id", "category_id", "keypoints", "score")
-    )  # fmt: skip
-    if not isinstance(image, int) or image not in images:
-        return f"image_id {image!r} is not in the annotations"
-    if category != coco.PERSON:
-        return f"category_id {category!r} is not the person's, {coco.PERSON}"
-    if not _are_numbers([score]):
-        return f"score {score!r} is not a finite number"
-    if not isinstance(keypoints, list) or len(keypoints) != VALUES:
-        there = f"{len(keypoints)} numbers" if isinstance(keypoints, list) else repr(keypoints)[:40]
-        return f"keypoints are {there}, not {VALUES} numbers"
-    if not _are_numbers(keypoints):
-        return "a keypoint is not a finite number"
-    box = entry.get("bbox")
-    if boxes and not (isinstance(box, list) and len(box) == 4 and _are_numbers(box)):
-        return "no bbox of four finite numbers, though the first entry has one"
-    if not boxes and box is not None:
-        return "a bbox, though the first entry has none"
-    return ""
-
-
-def _are_numbers(values: list[Any]) -> bool:
-    return all(type(value) in (int, float) and abs(value) <= MOST for value in values)

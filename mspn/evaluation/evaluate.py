@@ -23,8 +23,8 @@ from mspn.evaluation.inference import Ensemble, heat_maps, load_ensemble, stage_
 from mspn.evaluation.metrics import coco, mpii
 from mspn.evaluation.metrics.matches import save_matches
 from mspn.evaluation.protocols import Protocol, filter_kernel, protocols_for
-from mspn.evaluation.rescoring import EVIDENCE, MAIN, MATCHES, evidence
-from mspn.evaluation.scoring import BOOTSTRAP_SEED, figure_rows, matches_of, score_coco, score_mpii
+from mspn.evaluation.rescoring import EVIDENCE, MAIN, MATCHES, evidence, figure_rows
+from mspn.evaluation.scoring import BOOTSTRAP_SEED, matches_of, score_coco, score_mpii
 from mspn.experiment import provenance
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
@@ -93,20 +93,19 @@ def measure(
         for name, protocol in protocols.items()
     }
     (folder / "metrics.json").unlink(missing_ok=True)  # what it speaks of is about to change
-    rows = figure_rows(scored, experiment.scale.bootstrap)
+    matches = matches_of(scored)
+    rows = figure_rows(matches, truth.skeleton, BOOTSTRAP_SEED, experiment.scale.bootstrap)
     main = scored[MAIN]
     results = coco.results(main.image_ids, main.joints, main.scores)
     write_json(folder / "predictions.json", results, indent=None)
-    matches = matches_of(scored)
     save_matches(folder / MATCHES, matches)
     if not run.members:
         _write_stages(folder / "stages.npz", ensemble, run, truth)
     address = who | _address(experiment, run, detector, ensemble, truth, boxes, boxes_file)
     address["protocols"] = {name: asdict(protocol) for name, protocol in protocols.items()}
     address["pck"] = {
-        part.measure.mean: {"persons": len(truth), "without_length": part.distances.without_length}
-        for part in main.pck
-        if main.matches is not None
+        length: {"persons": len(truth), "without_length": distances.without_length}
+        for length, distances in main.pck.items()
     }
     address["seconds"] = round(time.monotonic() - started, 2)
     found = {"address": address, "rows": rows, EVIDENCE: evidence(folder, matches)}

@@ -30,7 +30,7 @@ from mspn.errors import UserError
 from mspn.evaluation import draw
 from mspn.evaluation.decode import decode, merge, to_picture
 from mspn.evaluation.inference import Ensemble, heat_maps, quicken
-from mspn.evaluation.protocols import filter_kernel, protocol
+from mspn.evaluation.protocols import PROTOCOLS, filter_kernel
 from mspn.files import write_json, write_text
 from mspn.training.train import Stop
 
@@ -204,7 +204,7 @@ def _predict(ensemble: Ensemble, group: list[Reading], batch: int) -> list[np.nd
     crops = torch.from_numpy(np.concatenate([reading.crops for reading in group]))
     matrices = torch.from_numpy(np.concatenate([reading.matrices for reading in group]))
     parts = math.ceil(len(crops) / batch)
-    paper, order = protocol("paper"), ensemble.skeleton.mirrored
+    paper, order = PROTOCOLS["paper"], ensemble.skeleton.mirrored
     kernel = filter_kernel(ensemble.skeleton.name)
     found = []
     for images, own in zip(crops.tensor_split(parts), matrices.tensor_split(parts), strict=True):

@@ -4,10 +4,8 @@ The same checkpoint scores points apart under different protocols, so each is a 
 carries its name, and one forward pass is scored under all of them. Imports no torch.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal
-
-from mspn.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "paper": _PAPER,
     "no-flip": replace(_PAPER, flip=False),
     "no-filter": replace(_PAPER, filter=False),
-    # The two steps between the paper's protocol and the next.
+    # Two of the `STEPS` to the next.
     "paper+shift": _SHIFTED,
     "paper+shift-no-filter": _SHIFTED_RAW,
     # As Simple Baseline and HRNet test: mirrored map moved a pixel, no filter, offset by the gradient's sign.
@@ -46,18 +44,12 @@ PROTOCOLS: dict[str, Protocol] = {
     "paper-no-box-score": replace(_PAPER, box_score=False),
 }
 
-# What a step between two protocols is called in a table: field -> text for its new value.
-_STEPS: dict[str, dict[bool | int | str, str]] = {
-    "flip": {True: "average with the mirrored crop", False: "no mirrored crop"},
-    "shift": {1: "move the mirrored map one pixel", 0: "do not move the mirrored map"},
-    "filter": {True: "Gaussian filter", False: "no Gaussian filter"},
-    "offset": {
-        "second": "quarter offset to the second highest pixel",
-        "gradient": "quarter offset by the sign of the gradient",
-    },
-    "nms": {True: "OKS-NMS", False: "no OKS-NMS"},
-    "box_score": {True: "box score in the person's score", False: "no box score"},
-}
+# From the paper's protocol to Simple Baseline's, a field at a time: what changes, and the protocol after it.
+STEPS = (
+    ("move the mirrored map one pixel", "paper+shift"),
+    ("no Gaussian filter", "paper+shift-no-filter"),
+    ("quarter offset by the sign of the gradient", "shift-1"),
+)
 
 
 def filter_kernel(joint_set: str) -> int:
@@ -65,38 +57,8 @@ def filter_kernel(joint_set: str) -> int:
     return 9 if joint_set == "mpii" else 5
 
 
-def protocol(name: str) -> Protocol:
-    """The protocol of that name; UserError lists those there are."""
-    if name not in PROTOCOLS:
-        raise UserError(f"unknown protocol {name!r}; there are: {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
-
-
 def protocols_for(joint_set: str) -> dict[str, Protocol]:
     """The protocols that make a difference on a joint set: MPII's PCKh has neither scores nor duplicates."""
     if joint_set == "mpii":
         return {name: p for name, p in PROTOCOLS.items() if p.box_score and not p.nms}
     return dict(PROTOCOLS)
-
-
-def path(start: str, end: str) -> list[tuple[str, str]]:
-    """The single steps from one protocol to another: (what changes, the protocol after it) for each.
-
-    Fields change one at a time, in the order of `Protocol`. UserError if a step between is not a named
-    protocol, because then nothing was scored under it.
-    """
-    current, goal = protocol(start), protocol(end)
-    steps = []
-    for field in fields(Protocol):
-        value = getattr(goal, field.name)
-        if getattr(current, field.name) == value:
-            continue
-        current = replace(current, **{field.name: value})
-        name = next((name for name, p in PROTOCOLS.items() if p == current), None)
-        if name is None:
-            raise UserError(
-                f"no named protocol lies between {start!r} and {end!r} after {field.name} = {value!r}; "
-                "add it to PROTOCOLS in mspn/evaluation/protocols.py"
-            )
-        steps.append((_STEPS[field.name][value], name))
-    return steps

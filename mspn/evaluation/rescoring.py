@@ -1,4 +1,4 @@
-"""An evaluation's figures once more, from its matches: whoever reads them need not believe them.
+"""An evaluation's figures from its matches, once and again: whoever reads them need not believe them.
 
 Imports neither torch nor pycocotools.
 """
@@ -78,6 +78,22 @@ def intervals(
             names, drawn = COCO_FIGURES, bootstrap.replicates(matches, seed, count)
         found |= {(protocol, m): interval(100 * column) for m, column in zip(names, drawn.T, strict=True)}
     return found
+
+
+def figure_rows(
+    by_protocol: Mapping[str, Matches | Distances], skeleton: Skeleton, seed: int, count: int
+) -> list[dict[str, Any]]:
+    """A row for each protocol and figure: value and bootstrap interval of ``count`` replicates, percent.
+
+    A figure of nobody is None: JSON has no NaN.
+    """
+    ends = intervals(by_protocol, skeleton, seed, count)
+    rows = []
+    for key, value in rescored(by_protocol, skeleton).items():
+        numbers = dict(zip(("value", "low", "high"), (value, *ends[key]), strict=True))
+        tidy = {name: None if math.isnan(number) else number for name, number in numbers.items()}
+        rows.append({"protocol": key[0], "metric": key[1], **tidy})
+    return rows
 
 
 def check_evaluation(folder: Path, content: dict[str, Any], skeleton: Skeleton) -> bool:

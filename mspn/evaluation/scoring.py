@@ -1,4 +1,6 @@
-"""What predicted joints score under one protocol: OKS-AP or PCKh, and PCK of the lengths of a joint set."""
+"""What predicted joints score under one protocol: matches for OKS-AP or PCKh, and for PCK of a joint set's
+lengths.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mspn.data.persons import Persons
-from mspn.evaluation.metrics import bootstrap, coco, distances, mpii, pck
-from mspn.evaluation.metrics.distances import Distances, Measure
-from mspn.evaluation.metrics.resampling import interval
+from mspn.evaluation.metrics import bootstrap, coco, mpii, pck
+from mspn.evaluation.metrics.bootstrap import Matches
+from mspn.evaluation.metrics.distances import Distances
 from mspn.evaluation.nms import oks_nms
 from mspn.evaluation.protocols import Protocol
 
@@ -17,29 +19,17 @@ BOOTSTRAP_SEED = 0
 
 
 @dataclass(frozen=True)
-class Near:
-    """Distances in a length of the persons, and what is taken of them."""
-
-    measure: Measure
-    distances: Distances
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """By name, in percent; NaN where no person counts."""
-        values = 100 * distances.figures(self.measure, self.distances)
-        return dict(zip(self.measure.figures, values.tolist(), strict=True))
-
-
-@dataclass(frozen=True)
 class Scored:
-    """A run's persons under one protocol, and what they score."""
+    """A run's persons under one protocol, and what their figures are computed from.
+
+    ``matches`` are those of OKS-AP, or the distances of PCKh; ``pck`` has PCK's by the name of its length.
+    """
 
     image_ids: np.ndarray  # (D,)
     joints: np.ndarray  # (D, K, 3) x, y in picture pixels, score
     scores: np.ndarray  # (D,)
-    matches: bootstrap.Matches | None  # of OKS-AP
-    average: dict[str, float]  # OKS-AP's figures, percent; NaN where no person counts
-    pck: tuple[Near, ...]
+    matches: Matches | Distances
+    pck: dict[str, Distances]
 
 
 def score_coco(
@@ -54,27 +44,19 @@ def score_coco(
     if protocol.box_score:
         scores = scores * boxes.scores
     images, skeleton = boxes.image_ids, boxes.skeleton
-    near: tuple[Near, ...] = ()
+    near: dict[str, Distances] = {}
     rows = _annotated_rows(truth, boxes)
     if protocol.box_score and not protocol.nms and rows is not None:
-        near = tuple(
-            Near(pck.measure(one, skeleton), pck.pack(one, truth.joints[rows], images, joints))
-            for one in skeleton.pck
-        )
+        near = {one.name: pck.pack(one, truth.joints[rows], images, joints) for one in skeleton.pck}
     if protocol.nms:
         areas = boxes.boxes[:, 2].astype(float) * boxes.boxes[:, 3]
         keep = oks_nms(images, joints, scores, areas, np.array(skeleton.sigmas))
         images, joints, scores = images[keep], joints[keep], scores[keep]
     evaluation = coco.evaluate(annotations, coco.results(images, joints, scores), skeleton=skeleton)
     matches = bootstrap.pack(evaluation)
-    own = bootstrap.figures(matches)
-    if own.tolist() != list(evaluation.stats):
+    if bootstrap.figures(matches).tolist() != list(evaluation.stats):
         raise RuntimeError("the packed matches do not give pycocotools' figures; the package has changed")
-    figures = {
-        name: 100 * float(value) if value >= 0 else float("nan")
-        for name, value in zip(coco.FIGURES, evaluation.stats, strict=True)
-    }
-    return Scored(images, joints, scores, matches, figures, near)
+    return Scored(images, joints, scores, matches, near)
 
 
 def _annotated_rows(truth: Persons, boxes: Persons) -> np.ndarray | None:
@@ -89,38 +71,15 @@ def _annotated_rows(truth: Persons, boxes: Persons) -> np.ndarray | None:
 def score_mpii(truth: Persons, joints: np.ndarray) -> Scored:
     """PCKh on the annotated persons."""
     packed = mpii.pack(truth.joints, truth.head_sizes, truth.image_ids, joints)
-    return Scored(truth.image_ids, joints, joints[..., 2].mean(axis=1), None, {}, (Near(mpii.PCKH, packed),))
+    return Scored(truth.image_ids, joints, joints[..., 2].mean(axis=1), packed, {})
 
 
-def matches_of(scored: dict[str, Scored]) -> dict[str, Any]:
+def matches_of(scored: dict[str, Scored]) -> dict[str, Matches | Distances]:
     """What every figure and its bootstrap are computed from: by protocol, PCK of a length beside OKS-AP as
     ``{protocol}:{PCK's name}``.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Matches | Distances] = {}
     for name, one in scored.items():
-        if one.matches is None:
-            found[name] = one.pck[0].distances
-            continue
         found[name] = one.matches
-        found |= {f"{name}:{near.measure.mean}": near.distances for near in one.pck}
+        found |= {f"{name}:{length}": near for length, near in one.pck.items()}
     return found
-
-
-def figure_rows(scored: dict[str, Scored], count: int) -> list[dict[str, Any]]:
-    """A row for each protocol and figure: value and bootstrap interval of ``count`` replicates, percent."""
-    rows = []
-    for name, one in scored.items():
-        figures, samples = dict(one.average), []
-        if one.matches is not None:
-            samples.append(bootstrap.replicates(one.matches, BOOTSTRAP_SEED, count))
-        for near in one.pck:
-            figures |= near.figures
-            samples.append(distances.replicates(near.measure, near.distances, BOOTSTRAP_SEED, count))
-        columns = 100 * np.concatenate(samples, axis=1)
-        for (metric, value), column in zip(figures.items(), columns.T, strict=True):
-            low, high = interval(column)
-            numbers = {"value": value, "low": low, "high": high}
-            # JSON has no NaN: a figure of nobody is null.
-            tidy = {key: None if np.isnan(number) else number for key, number in numbers.items()}
-            rows.append({"protocol": name, "metric": metric, **tidy})
-    return rows

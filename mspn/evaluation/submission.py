@@ -21,14 +21,11 @@ from mspn.data.mpii import CENTRE_SHIFT, CROP_FACTOR, SCALE_PX, picture_size
 from mspn.data.persons import Persons, Picture
 from mspn.data.skeletons import COCO, MPII
 from mspn.errors import UserError
-from mspn.evaluation.metrics.coco import PERSON
+from mspn.evaluation.metrics import coco
 from mspn.files import atomic, read_json
 
-# Server -> (the test set's name in the file's name, the annotation-free list of its images).
-COCO_SERVERS = {
-    "coco-test-dev": ("test-dev2017", "image_info_test-dev2017.json"),
-    "coco-test-challenge": ("test-challenge2017", "image_info_test2017.json"),
-}
+# Server -> the test set's name in the file's name.
+COCO_SERVERS = {"coco-test-dev": "test-dev2017", "coco-test-challenge": "test-challenge2017"}
 MPII_SERVER = "mpii-test"
 MPII_FILE = "pred_keypoints_mpii.mat"
 
@@ -66,24 +63,12 @@ def _persons(
 
 
 def check_coco(results: list[dict[str, Any]], image_ids: set[int]) -> list[str]:
-    """What COCO's server would refuse or count wrong: a line per kind of fault, with the first place."""
-    problems: dict[str, list[int]] = {}
-    numbers = 3 * len(COCO.joints)
+    """What COCO's server would refuse or count wrong: a line for each entry."""
+    lines = []
     for i, result in enumerate(results):
-        fault = None
-        if set(result) != {"image_id", "category_id", "keypoints", "score"}:
-            fault = "keys are not image_id, category_id, keypoints, score"
-        elif type(result["image_id"]) is not int or result["image_id"] not in image_ids:
-            fault = "an image that is not of the test set"
-        elif result["category_id"] != PERSON:
-            fault = f"a category other than person ({PERSON})"
-        elif len(result["keypoints"]) != numbers or not np.isfinite(result["keypoints"]).all():
-            fault = f"not {numbers} finite numbers as keypoints"
-        elif not np.isfinite(result["score"]):
-            fault = "a score that is not finite"
-        if fault:
-            problems.setdefault(fault, []).append(i)
-    lines = [f"{len(places)} entries, first {places[0]}: {fault}" for fault, places in problems.items()]
+        more = sorted(set(result) - set(coco.KEYS))
+        if fault := coco.fault(result, image_ids) or (f"unknown {', '.join(more)}" if more else ""):
+            lines.append(f"entry {i}: {fault}")
     return lines if results else ["no entry at all"]
 
 
@@ -97,8 +82,8 @@ def write_coco(
         )
     problems = check_coco(results, image_ids)
     if problems:
-        raise UserError(f"not a submission to {server}:\n" + "\n".join(f"  {line}" for line in problems))
-    name = f"person_keypoints_{COCO_SERVERS[server][0]}_{algorithm}_results"
+        raise _refused(server, problems)
+    name = f"person_keypoints_{COCO_SERVERS[server]}_{algorithm}_results"
     path = folder / f"{name}.zip"
     # A fixed date: the same predictions give the same bytes. No folder: the server looks into none.
     entry = zipfile.ZipInfo(f"{name}.json", (1980, 1, 1, 0, 0, 0))
@@ -106,6 +91,11 @@ def write_coco(
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(entry, json.dumps(results, allow_nan=False))
     return path
+
+
+def _refused(server: str, faults: list[str]) -> UserError:
+    shown = "\n".join(f"  {line}" for line in faults[:10])
+    return UserError(f"not a submission to {server}: {len(faults)} faults\n{shown}")
 
 
 @dataclass(frozen=True)
@@ -186,8 +176,7 @@ def write_mpii(folder: Path, test: MpiiTest, joints: Mapping[int, np.ndarray]) -
 
     problems = check_mpii(test, joints)
     if problems:
-        shown = "\n".join(f"  {line}" for line in problems[:10])
-        raise UserError(f"not a submission to {MPII_SERVER}: {len(problems)} faults\n{shown}")
+        raise _refused(MPII_SERVER, problems)
     pred = _structs(
         [
             {

@@ -4,6 +4,8 @@ from itertools import pairwise
 from typing import Any
 
 from mspn.errors import UserError
+from mspn.evaluation.metrics.bootstrap import COCO_FIGURES
+from mspn.evaluation.protocols import STEPS
 from mspn.report.addresses import evaluation_address, file_address
 from mspn.report.cells import Book, Entry, signed
 from mspn.report.costs import device_of
@@ -12,7 +14,6 @@ from mspn.report.points import whole
 from mspn.report.results import Results
 from mspn.report.views import Slot, View, number, view
 
-COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 HEAD = "PCKh@0.5 mean"
 
 
@@ -29,7 +30,7 @@ def evaluations_view(results: Results, book: Book) -> View:
         address = evaluation_address(book, results, run, detector, [seed], "paper")
         mpii = results.experiment.grid[run].joint_set == "mpii"
         slots = [Slot(run), Slot(detector), Slot(str(seed))]
-        for metric in (*COCO_METRICS, "Mean"):
+        for metric in (*COCO_FIGURES, "Mean"):
             key = (run, detector, seed, metric)
             if key not in figures:
                 slots.append(Slot("–" if mpii == (metric == "Mean") else ""))
@@ -45,8 +46,8 @@ def evaluations_view(results: Results, book: Book) -> View:
         stale = results.evaluations[run, detector, seed].stale
         slots.append(Slot("stale" if stale else ""))
         rows.append(slots)
-    imported = imported_rows(results.experiment, book, (*COCO_METRICS, "Mean"), _triple)
-    labels = ("Run", "Boxes", "Seed", *COCO_METRICS, HEAD, "State")
+    imported = imported_rows(results.experiment, book, (*COCO_FIGURES, "Mean"), _triple)
+    labels = ("Run", "Boxes", "Seed", *COCO_FIGURES, HEAD, "State")
     return view(
         "evaluations",
         "All evaluations, protocol “paper”",
@@ -68,9 +69,6 @@ def _triple(row: Any) -> list[tuple[str, float]]:
 
 def protocols_view(results: Results, book: Book) -> View | None:
     """The gap between the paper's protocol and Simple Baseline's and HRNet's, split in its single steps."""
-    from mspn.evaluation.protocols import path
-
-    steps = path("paper", "shift-1")
     m = (
         results.metrics[results.metrics.metric == "AP"]
         .set_index(["run", "detector", "seed", "protocol"])
@@ -79,7 +77,7 @@ def protocols_view(results: Results, book: Book) -> View | None:
     wholes = {run.run for run in whole(results.experiment)}
     rows = []
     for run, detector, seed in results.evaluations:
-        names = ("paper", *(name for _, name in steps))
+        names = ("paper", *(name for _, name in STEPS))
         if run not in wholes or not all((run, detector, seed, name) in m for name in names):
             continue
         address = evaluation_address(book, results, run, detector, [seed], "that of the column")
@@ -97,7 +95,7 @@ def protocols_view(results: Results, book: Book) -> View | None:
     if not rows:
         return None
     labels = (
-        "Run", "Boxes", "Seed", "AP, paper", *(words for words, _ in steps), "AP, shift-1",
+        "Run", "Boxes", "Seed", "AP, paper", *(words for words, _ in STEPS), "AP, shift-1",
         "no flip test", "no filter", "with OKS-NMS", "no box score",
     )  # fmt: skip
     return view(

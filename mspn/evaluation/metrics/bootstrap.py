@@ -12,6 +12,7 @@ import numpy as np
 
 from mspn.evaluation.metrics.resampling import resample_blocks, resamples
 
+# In the order of pycocotools' `stats`.
 COCO_FIGURES = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 _RECALLS = np.linspace(0.0, 1.0, 101)  # pycocotools' Params.recThrs
 _AT_50, _AT_75 = 0, 5  # places among the ten OKS thresholds 0.5, 0.55, ...

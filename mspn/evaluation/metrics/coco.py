@@ -8,14 +8,14 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mspn.data.coco import numbers
+from mspn.data.coco import MOST, numbers
 from mspn.data.skeletons import COCO as COCO_JOINTS
 from mspn.data.skeletons import Skeleton
 from mspn.errors import UserError
 
-# In the order of pycocotools' `stats`.
-FIGURES = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 PERSON = 1  # category id
+KEYS = ("image_id", "category_id", "keypoints", "score")  # of an entry of results
+VALUES = 3 * len(COCO_JOINTS.joints)  # of its keypoints: x, y, v of each
 MAX_DETECTIONS = 20  # per image, by score; COCO's keypoint parameters
 
 
@@ -75,6 +75,37 @@ def results(
         {"image_id": int(image), "category_id": PERSON, "keypoints": keypoints, "score": score}
         for image, keypoints, score in zip(image_ids, points, rounded, strict=True)
     ]
+
+
+def fault(entry: Any, images: set[int], boxes: bool = False) -> str:
+    """What is wrong with an entry of results, which has a box or none; empty where nothing is."""
+    if not isinstance(entry, dict):
+        return "not an object with image_id, category_id, keypoints and score"
+    missing = [key for key in KEYS if key not in entry]
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    image, category, keypoints, score = (entry[key] for key in KEYS)
+    if not isinstance(image, int) or image not in images:
+        return f"image_id {image!r} is not among the images"
+    if category != PERSON:
+        return f"category_id {category!r} is not the person's, {PERSON}"
+    if not _are_numbers([score]):
+        return f"score {score!r} is not a finite number"
+    if not isinstance(keypoints, list) or len(keypoints) != VALUES:
+        there = f"{len(keypoints)} numbers" if isinstance(keypoints, list) else repr(keypoints)[:40]
+        return f"keypoints are {there}, not {VALUES} numbers"
+    if not _are_numbers(keypoints):
+        return "a keypoint is not a finite number"
+    box = entry.get("bbox")
+    if boxes and not (isinstance(box, list) and len(box) == 4 and _are_numbers(box)):
+        return "no bbox of four finite numbers, though the first entry has one"
+    if not boxes and box is not None:
+        return "a bbox, though the first entry has none"
+    return ""
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return all(type(value) in (int, float) and abs(value) <= MOST for value in values)
 
 
 def evaluate(
