@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,24 +44,13 @@ class Canvas:
     ) -> None:
         """Fill an outline, anti-aliased; ``part`` None leaves the pixels' owner as it is."""
         fixed = fixed_point(points)
-        if convex:
-            cv2.fillConvexPoly(self.picture, fixed, colour, cv2.LINE_AA, _BITS)
-        else:
-            cv2.fillPoly(self.picture, [fixed], colour, cv2.LINE_AA, _BITS)
+        _fill(self.picture, fixed, colour, convex, cv2.LINE_AA)
         if part is not None:
-            value = PARTS_PER_PERSON * self.who + part
-            if convex:
-                cv2.fillConvexPoly(self.owner, fixed, value, cv2.LINE_8, _BITS)
-            else:
-                cv2.fillPoly(self.owner, [fixed], value, cv2.LINE_8, _BITS)
+            _fill(self.owner, fixed, PARTS_PER_PERSON * self.who + part, convex, cv2.LINE_8)
 
     def shading(self, points: np.ndarray, value: float, convex: bool = False) -> None:
         """Fill an outline of the shade layer; no need for smooth edges, as the layer is blurred."""
-        fixed = fixed_point(points)
-        if convex:
-            cv2.fillConvexPoly(self.shade, fixed, value, cv2.LINE_8, _BITS)
-        else:
-            cv2.fillPoly(self.shade, [fixed], value, cv2.LINE_8, _BITS)
+        _fill(self.shade, fixed_point(points), value, convex, cv2.LINE_8)
 
     def line(self, points: np.ndarray, colour: Colour, width: float, closed: bool = False) -> None:
         """A polyline, at least a pixel wide."""
@@ -88,6 +78,13 @@ class Canvas:
         picture = self.picture[region]
         cv2.multiply(picture, cv2.merge((shade, shade, shade)), dst=picture, scale=1.0 / NEUTRAL)
         self.shade[region] = NEUTRAL
+
+
+def _fill(layer: np.ndarray, fixed: np.ndarray, value: Any, convex: bool, edge: int) -> None:
+    if convex:
+        cv2.fillConvexPoly(layer, fixed, value, edge, _BITS)
+    else:
+        cv2.fillPoly(layer, [fixed], value, edge, _BITS)
 
 
 def fixed_point(points: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from mspn.data.synth.canvas import Canvas
 from mspn.data.synth.difficulty import Difficulty
-from mspn.data.synth.look import Look, sample_look
+from mspn.data.synth.look import Look, choose, sample_look
 from mspn.data.synth.pose import ACTIVITIES, AIRBORNE, Figure, camera, pose_figure, sample_angles, sample_body
 
 _RARE = ("lie", "crawl", "handstand")
@@ -92,7 +92,7 @@ def _stand(
     yaw = sample_yaw(rng)
     if rng.random() < difficulty.upright:
         names, yaw = _UPRIGHT, float(rng.normal(0.0 if rng.random() < 0.7 else 180.0, 14.0))
-    activity = names[int(rng.integers(len(names)))]
+    activity = choose(rng, names)
     angles = sample_angles(rng, activity, difficulty.spread)
     view = camera(yaw, elevation, float(rng.normal(0.0, difficulty.roll_deg)))
     body = sample_body(rng)
@@ -120,12 +120,9 @@ def _dressed_alike(look: Look, other: Look) -> Look:
 def _camouflage(canvas: Canvas, actor: Actor, rng: np.random.Generator, chance: float) -> None:
     """Give a top or trousers the colour that is behind them."""
     width, height = canvas.size
-    for upper, dy in ((True, -0.2), (False, 0.25)):
+    for garment, dy in (("top_colour", -0.2), ("bottom_colour", 0.25)):
         if rng.random() < chance:
             x = min(max(int(actor.origin[0] + 0.2 * actor.scale), 0), width - 1)
             y = min(max(int(actor.origin[1] + dy * actor.scale), 0), height - 1)
-            b, g, r = (float(value) for value in canvas.picture[y, x])
-            if upper:
-                actor.look = replace(actor.look, top_colour=(b, g, r))
-            else:
-                actor.look = replace(actor.look, bottom_colour=(b, g, r))
+            behind = tuple(float(value) for value in canvas.picture[y, x])
+            actor.look = replace(actor.look, **{garment: behind})  # type: ignore[arg-type]

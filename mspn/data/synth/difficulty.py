@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges are (low, high), uniform unless said otherwise; chances are probabilities from 0 to 1."""
+    """Ranges are (low, high), uniform unless said otherwise; chances are probabilities from 0 to 1.
+
+    The defaults are ``plain``; the others say what they have otherwise.
+    """
 
     # Persons and their poses.
     persons: tuple[int, int] = (1, 4)  # in a picture, both included
@@ -45,14 +48,10 @@ DIFFICULTIES = {
     # All that makes `hard` hard, in doses that small networks can learn in minutes: one-stage MSPN, a quarter
     # as wide, is to score between 40 and 70 AP after 20,000 samples, so that others have room around it.
     "bench": Difficulty(
-        persons=(1, 4),
-        height=(0.42, 1.1),
         near=0.06,
         near_height=(1.2, 1.7),
         spread=0.7,
         upright=0.85,
-        rare=0.02,
-        group=0.25,
         closeness=0.25,
         outside=0.03,
         roll_deg=3.0,
@@ -93,7 +92,6 @@ DIFFICULTIES = {
         noise=(0.0, 12.0),
         defocus_px=(0.0, 1.1),
         motion_blur=0.3,
-        motion_px=(3.0, 9.0),
         jpeg_quality=(24, 88),
     ),
 }

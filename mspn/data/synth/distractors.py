@@ -7,7 +7,7 @@ import numpy as np
 
 from mspn.data.synth.body import draw_person
 from mspn.data.synth.canvas import CIRCLE, Canvas, Colour, darker, ellipse
-from mspn.data.synth.look import CLOTH, lifeless, sample_look
+from mspn.data.synth.look import CLOTH, choose, lifeless, sample_look
 from mspn.data.synth.pose import camera, pose_figure, sample_angles, sample_body
 from mspn.data.synth.things import THING, cuboid
 
@@ -26,13 +26,13 @@ def draw_distractor(
         return
     stone = kind < 0.65
     plinth = 0.22 * scale if stone else 0.02 * scale
-    material = (_STONE if stone else _PLASTIC)[int(rng.integers(4 if stone else 3))]
+    material = choose(rng, _STONE if stone else _PLASTIC)
     cuboid(c, x, ground, 0.34 * scale, plinth, 0.14 * scale, darker(material, 0.85))
     look = sample_look(rng)
     plain = lifeless(look, material)
     if not stone and rng.random() < 0.5:  # a dressed mannequin
         plain = replace(plain, top_colour=look.top_colour, bottom_colour=look.bottom_colour, hairstyle="bald")
-    angles = sample_angles(rng, _STILL[int(rng.integers(len(_STILL)))], 0.8)
+    angles = sample_angles(rng, choose(rng, _STILL), 0.8)
     figure = pose_figure(sample_body(rng), angles, camera(float(rng.uniform(-180, 180)), 6))
     size = scale * float(rng.uniform(0.75, 1.0))
     lowest = min(float(point[1]) for point in figure.points.values())
@@ -45,7 +45,7 @@ def _coat_stand(c: Canvas, x: float, ground: float, s: float, rng: np.random.Gen
     wood: Colour = (52, 78, 108)
     cuboid(c, x, ground, 0.03 * s, 0.95 * s, 0.02 * s, wood)
     cuboid(c, x, ground, 0.26 * s, 0.03 * s, 0.08 * s, wood)
-    colour = darker(CLOTH[int(rng.integers(len(CLOTH)))], 0.9)
+    colour = darker(choose(rng, CLOTH), 0.9)
     right = np.array(((0.10, -0.86), (0.16, -0.62), (0.15, -0.42), (0.10, -0.40), (0.11, -0.22)))
     coat = np.concatenate((((0.0, -0.90),), right, right[::-1] * (-1, 1)))
     c.polygon(coat * s + (x, ground), colour, THING)
@@ -55,7 +55,7 @@ def _coat_stand(c: Canvas, x: float, ground: float, s: float, rng: np.random.Gen
             np.array(((side * 0.8, -0.8), (side, -0.42))) * s + (x, ground), darker(colour, 0.75), 0.012 * s
         )
     if rng.random() < 0.6:
-        hat = CLOTH[int(rng.integers(len(CLOTH)))]
+        hat = choose(rng, CLOTH)
         c.polygon(ellipse(np.array((x, ground - 0.955 * s)), 0.05 * s, 0.05 * s), hat, THING, convex=True)
         c.polygon(
             ellipse(np.array((x, ground - 0.935 * s)), 0.09 * s, 0.018 * s),
@@ -71,7 +71,7 @@ def hang_poster(c: Canvas, horizon: float, rng: np.random.Generator) -> None:
     tall = int(height * rng.uniform(0.22, 0.42))
     wide = int(tall * rng.uniform(0.6, 0.8))
     x, y = int(rng.integers(0, max(1, width - wide))), int(max(0, horizon - tall * rng.uniform(0.6, 0.95)))
-    small = Canvas(np.full((tall, wide, 3), darker(CLOTH[int(rng.integers(len(CLOTH)))], 1.0), np.uint8))
+    small = Canvas(np.full((tall, wide, 3), darker(choose(rng, CLOTH), 1.0), np.uint8))
     small.polygon(np.array((wide / 2, tall / 2)) + CIRCLE * (0.4 * wide), (230, 232, 234), convex=True)
     small.who = 1
     figure = pose_figure(

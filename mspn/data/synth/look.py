@@ -1,10 +1,14 @@
 """What a person looks like: skin, hair and clothes. Nothing here knows left from right."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from mspn.data.synth.canvas import Colour, darker, mix
+
+T = TypeVar("T")
 
 
 def _bgr(*codes: str) -> tuple[Colour, ...]:
@@ -58,9 +62,14 @@ class Look:
     face: bool = True
 
 
+def choose(rng: np.random.Generator, those: Sequence[T]) -> T:
+    """One of those, each as likely."""
+    return those[int(rng.integers(len(those)))]
+
+
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
     """One of the colours, a little changed."""
-    colour = colours[int(rng.integers(len(colours)))]
+    colour = choose(rng, colours)
     tone = 1.0 + 0.07 * float(rng.normal())
     b, g, r = (
         min(max(c * tone * (1.0 + d), 6.0), 248.0)
@@ -69,13 +78,9 @@ def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
     return b, g, r
 
 
-def _choose(rng: np.random.Generator, names: tuple[str, ...]) -> str:
-    return names[int(rng.integers(len(names)))]
-
-
 def sample_look(rng: np.random.Generator) -> Look:
     """A random appearance."""
-    top, bottom, style = _choose(rng, TOPS), _choose(rng, BOTTOMS), _choose(rng, HAIRSTYLES)
+    top, bottom, style = choose(rng, TOPS), choose(rng, BOTTOMS), choose(rng, HAIRSTYLES)
     chance = rng.random(8)
     sleeve = {"t-shirt": 0.55, "tank top": 0.0}.get(top, 2.0)
     if top == "shirt" and chance[0] < 0.4:
@@ -85,7 +90,7 @@ def sample_look(rng: np.random.Generator) -> Look:
     if sum(abs(a - b) for a, b in zip(top_colour, second, strict=True)) < 110:
         second = mix(top_colour, (245.0, 245.0, 245.0) if sum(top_colour) < 380 else (40.0, 36.0, 34.0), 0.6)
     bottom_colour = top_colour if bottom == "dress" else _pick(rng, TROUSERS if bottom != "skirt" else CLOTH)
-    pattern = "plain" if top == "jacket" else _choose(rng, PATTERNS)
+    pattern = "plain" if top == "jacket" else choose(rng, PATTERNS)
     skin = _pick(rng, SKIN)
     return Look(
         skin=skin,

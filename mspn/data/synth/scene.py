@@ -15,6 +15,7 @@ from mspn.data.synth.cast import Actor, sample_cast
 from mspn.data.synth.difficulty import Difficulty
 from mspn.data.synth.distractors import draw_distractor, hang_poster
 from mspn.data.synth.head import head_outline
+from mspn.data.synth.look import choose
 from mspn.data.synth.pose import SEATED
 from mspn.data.synth.truth import Truth, truth_of
 
@@ -22,7 +23,6 @@ from mspn.data.synth.truth import Truth, truth_of
 SIZES = ((320, 240), (400, 300), (360, 270), (384, 288), (300, 400), (270, 360), (320, 320))
 SPLITS = ("train", "val")
 _POSTERS = 0.3  # share of the distractors that hang on a wall
-_SHADOW = 0.42  # how dark shadows on the ground are
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ def stream(seed: int, split: str, index: int) -> np.random.Generator:
 
 def make_scene(rng: np.random.Generator, difficulty: Difficulty) -> Scene:
     """Draw one picture."""
-    width, height = SIZES[int(rng.integers(len(SIZES)))]
+    width, height = choose(rng, SIZES)
     canvas = Canvas(np.zeros((height, width, 3), np.uint8))
     side = 0.75 if rng.random() < 0.5 else -0.75
     canvas.light = (side * float(rng.uniform(0.5, 1.0)), -0.66)
     horizon = height * float(rng.uniform(0.24, 0.46))
-    place = list(PLACES)[int(rng.integers(len(PLACES)))]
+    place = choose(rng, list(PLACES))
     PLACES[place](canvas, horizon, rng)
     distractors = int(rng.poisson(difficulty.distractors))
     posters = int(rng.binomial(distractors, _POSTERS))
@@ -84,11 +84,11 @@ def _stage(
     for k in range(behind + before):
         scale, x = height * float(rng.uniform(0.3, 0.6)), float(rng.uniform(0, width))
         if k >= behind:  # nearer than somebody, and over that person
-            hidden = actors[int(rng.integers(len(actors)))]
+            hidden = choose(rng, actors)
             scale = hidden.scale * float(rng.uniform(1.02, 1.12))
             x = hidden.origin[0] + hidden.scale * float(rng.normal(0.0, 0.2))
         ground = horizon + eye_level * scale
-        draw = things.THINGS[place][int(rng.integers(len(things.THINGS[place])))]
+        draw = choose(rng, things.THINGS[place])
         spots.append((x, ground, 0.2 * scale, 0.04 * scale))
         queue.append((ground, partial(draw, canvas, x, ground, scale, rng)))
     for number in range(len(actors) + 1, len(actors) + 1 + distractors):
@@ -96,7 +96,7 @@ def _stage(
         ground = horizon + eye_level * scale
         spots.append((x, ground, 0.2 * scale, 0.04 * scale))
         queue.append((ground, partial(draw_distractor, canvas, number, x, ground, scale, rng)))
-    things.shadows(canvas, spots, _SHADOW)
+    things.shadows(canvas, spots)
     for _, draw_item in sorted(queue, key=lambda item: item[0]):
         draw_item()
     return drawings

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from mspn.data.synth.canvas import CIRCLE, Canvas, Colour, darker, mix
-from mspn.data.synth.look import CLOTH
+from mspn.data.synth.look import CLOTH, choose
 
 _LEAVES: tuple[Colour, ...] = (
     (52, 96, 58),
@@ -29,14 +29,14 @@ def box(c: Canvas, x0: float, y0: float, x1: float, y1: float, colour: Colour) -
 
 
 def bright(rng: np.random.Generator) -> Colour:
-    return darker(CLOTH[int(rng.integers(len(CLOTH)))], float(rng.uniform(0.6, 1.1)))
+    return darker(choose(rng, CLOTH), float(rng.uniform(0.6, 1.1)))
 
 
 def foliage(
     c: Canvas, x: float, y: float, radius: float, rng: np.random.Generator, part: int | None = None
 ) -> None:
     """A clump of leaves: round blots, the lit ones last."""
-    base = _LEAVES[int(rng.integers(len(_LEAVES)))]
+    base = choose(rng, _LEAVES)
     count = 16
     turn, out = rng.uniform(0, 2 * np.pi, count), np.sqrt(rng.random(count)) * 0.75
     places = np.stack((x + radius * out * np.cos(turn), y + radius * 0.85 * out * np.sin(turn)), axis=1)
@@ -140,16 +140,9 @@ def car(c: Canvas, x: float, ground: float, size: float, rng: np.random.Generato
     glass = np.array(((-0.5, -0.42), (-0.33, -0.62), (0.28, -0.62), (0.48, -0.42)))
     c.polygon(np.array((x, ground)) + size * glass, (96, 84, 70))
     for wheel in (-0.58, 0.58):
-        c.polygon(
-            np.array((x + wheel * size, ground - 0.1 * size)) + CIRCLE * (0.17 * size),
-            (34, 32, 30),
-            convex=True,
-        )
-        c.polygon(
-            np.array((x + wheel * size, ground - 0.1 * size)) + CIRCLE * (0.08 * size),
-            (160, 158, 156),
-            convex=True,
-        )
+        middle = np.array((x + wheel * size, ground - 0.1 * size))
+        c.polygon(middle + CIRCLE * (0.17 * size), (34, 32, 30), convex=True)
+        c.polygon(middle + CIRCLE * (0.08 * size), (160, 158, 156), convex=True)
 
 
 def sky(c: Canvas, horizon: float, rng: np.random.Generator) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tabulate import tabulate
 
 from mspn.data.skeletons import COCO, MPII
 from mspn.errors import UserError
@@ -14,38 +15,33 @@ SOURCES = {
     "paper": "MSPN paper, section 4.1: nearly 57K images and 150K persons with labelled joints for training",
     "sample": "159 images of train2017 and val2017 with 154 labelled persons: too few for the last digit",
 }
+_OF_PAPER = {
+    "images_with_labelled_persons": 57_000,
+    "persons_labelled": 150_000,
+    "labelled_persons_per_such_image": 2.6,
+}
+_OF_SAMPLE = {
+    "joints_labelled_per_person": 9.43,
+    "joint_visible": 0.481,
+    "joint_hidden": 0.074,
+    "joint_unlabelled": 0.445,
+    "box_height_over_image_side": [0.154, 0.306, 0.521],
+    "area_over_image": [0.0076, 0.0237, 0.0932],
+    "medium_share": 0.578,
+    "large_share": 0.422,
+    "largest_box_iou": 0.075,
+    "box_iou_above_0.3": 0.071,
+    "box_iou_above_0.5": 0.0,
+}
+_VISIBLE_IN_SAMPLE = (  # of COCO's joints, in their order
+    0.584, 0.532, 0.532, 0.416, 0.435, 0.656, 0.721, 0.494, 0.513, 0.481, 0.5, 0.5, 0.494, 0.383, 0.364,
+    0.318, 0.247,
+)  # fmt: skip
+_OF_SAMPLE |= {f"visible: {name}": v for name, v in zip(COCO.joints, _VISIBLE_IN_SAMPLE, strict=True)}
 COCO_FIGURES: dict[str, dict[str, Any]] = {
-    "images_with_labelled_persons": {"value": 57_000, "source": "paper"},
-    "persons_labelled": {"value": 150_000, "source": "paper"},
-    "labelled_persons_per_such_image": {"value": 2.6, "source": "paper"},
-    "joints_labelled_per_person": {"value": 9.43, "source": "sample"},
-    "joint_visible": {"value": 0.481, "source": "sample"},
-    "joint_hidden": {"value": 0.074, "source": "sample"},
-    "joint_unlabelled": {"value": 0.445, "source": "sample"},
-    "box_height_over_image_side": {"value": [0.154, 0.306, 0.521], "source": "sample"},
-    "area_over_image": {"value": [0.0076, 0.0237, 0.0932], "source": "sample"},
-    "medium_share": {"value": 0.578, "source": "sample"},
-    "large_share": {"value": 0.422, "source": "sample"},
-    "largest_box_iou": {"value": 0.075, "source": "sample"},
-    "box_iou_above_0.3": {"value": 0.071, "source": "sample"},
-    "box_iou_above_0.5": {"value": 0.0, "source": "sample"},
-    "visible: nose": {"value": 0.584, "source": "sample"},
-    "visible: left_eye": {"value": 0.532, "source": "sample"},
-    "visible: right_eye": {"value": 0.532, "source": "sample"},
-    "visible: left_ear": {"value": 0.416, "source": "sample"},
-    "visible: right_ear": {"value": 0.435, "source": "sample"},
-    "visible: left_shoulder": {"value": 0.656, "source": "sample"},
-    "visible: right_shoulder": {"value": 0.721, "source": "sample"},
-    "visible: left_elbow": {"value": 0.494, "source": "sample"},
-    "visible: right_elbow": {"value": 0.513, "source": "sample"},
-    "visible: left_wrist": {"value": 0.481, "source": "sample"},
-    "visible: right_wrist": {"value": 0.5, "source": "sample"},
-    "visible: left_hip": {"value": 0.5, "source": "sample"},
-    "visible: right_hip": {"value": 0.494, "source": "sample"},
-    "visible: left_knee": {"value": 0.383, "source": "sample"},
-    "visible: right_knee": {"value": 0.364, "source": "sample"},
-    "visible: left_ankle": {"value": 0.318, "source": "sample"},
-    "visible: right_ankle": {"value": 0.247, "source": "sample"},
+    key: {"value": value, "source": source}
+    for source, figures in (("paper", _OF_PAPER), ("sample", _OF_SAMPLE))
+    for key, value in figures.items()
 }
 
 
@@ -154,14 +150,10 @@ def describe(statistics: dict[str, Any]) -> str:
             known = coco.get(key, {"value": None, "source": ""})
             row += [_text(known["value"]), known["source"]]
         rows.append(row)
-    wide = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    last = len(wide) - 1 if coco else len(wide)
-    lines = [
-        "  ".join(row[k].ljust(w) if k in (0, last) else row[k].rjust(w) for k, w in enumerate(wide))
-        for row in rows
-    ]
-    lines += [f"{name}: {text}" for name, text in statistics.get("sources", {}).items()]
-    return "\n".join(line.rstrip() for line in lines)
+    sides = ("left", *("right" for _ in splits), *(("right", "left") if coco else ()))
+    table = tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=sides)
+    sources = [f"{name}: {text}" for name, text in statistics.get("sources", {}).items()]
+    return "\n".join(line.rstrip() for line in [*table.splitlines(), *sources])
 
 
 def _text(value: Any) -> str:

@@ -6,22 +6,14 @@ import cv2
 import numpy as np
 
 from mspn.data.synth.canvas import CIRCLE, Canvas, Colour, darker
-from mspn.data.synth.look import CLOTH
+from mspn.data.synth.look import CLOTH, choose
 from mspn.data.synth.scenery import foliage, tree
 
 THING = 1  # the owner map's value for a thing
+_SHADOW = 0.42  # how dark shadows on the ground are
 
 
-def cuboid(
-    c: Canvas,
-    x: float,
-    ground: float,
-    wide: float,
-    tall: float,
-    deep: float,
-    colour: Colour,
-    part: int = THING,
-) -> None:
+def cuboid(c: Canvas, x: float, ground: float, wide: float, tall: float, deep: float, colour: Colour) -> None:
     """A box seen slightly from above: front, top and one side; pixels. ``x`` is the front's middle."""
     x0, x1, top = x - wide / 2, x + wide / 2, ground - tall
     shift = 0.5 * deep
@@ -31,13 +23,13 @@ def cuboid(
         ((x1, top), (x1 + shift, top - 0.6 * deep), (x1 + shift, ground - 0.6 * deep), (x1, ground))
     )
     front = np.array(((x0, top), (x1, top), (x1, ground), (x0, ground)))
-    c.polygon(side, darker(colour, 0.62 if lit_left else 0.95), part, convex=True)
-    c.polygon(roof, darker(colour, 1.18), part, convex=True)
-    c.polygon(front, darker(colour, 0.95 if lit_left else 0.78), part, convex=True)
+    c.polygon(side, darker(colour, 0.62 if lit_left else 0.95), THING, convex=True)
+    c.polygon(roof, darker(colour, 1.18), THING, convex=True)
+    c.polygon(front, darker(colour, 0.95 if lit_left else 0.78), THING, convex=True)
 
 
 def _paint(rng: np.random.Generator) -> Colour:
-    return darker(CLOTH[int(rng.integers(len(CLOTH)))], float(rng.uniform(0.6, 1.0)))
+    return darker(choose(rng, CLOTH), float(rng.uniform(0.6, 1.0)))
 
 
 def _wood(rng: np.random.Generator) -> Colour:
@@ -55,7 +47,7 @@ def chair(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator
         cuboid(c, x + 0.02 * s, back - k * s, 0.26 * s, 0.045 * s, 0.01 * s, darker(wood, 0.95))
 
 
-def stool(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator, tall: float = 0.24) -> None:
+def stool(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator, tall: float) -> None:
     """A block to sit on."""
     cuboid(c, x, ground, 0.24 * s, tall * s, 0.12 * s, _paint(rng))
 
@@ -145,13 +137,13 @@ THINGS: dict[str, tuple[Callable[[Canvas, float, float, float, np.random.Generat
 }
 
 
-def shadows(c: Canvas, spots: list[tuple[float, float, float, float]], strength: float) -> None:
+def shadows(c: Canvas, spots: list[tuple[float, float, float, float]]) -> None:
     """Soft dark ellipses (x, y, half width, half height in pixels) on the ground."""
     width, height = c.size
     layer = np.full((height // 2, width // 2), 255, np.uint8)
     for x, y, a, b in spots:
         centre = np.array((x, y)) / 2
         outline = np.rint(centre + CIRCLE * (a / 2, b / 2)).astype(np.int32)
-        cv2.fillConvexPoly(layer, outline, 255 * (1 - strength))
+        cv2.fillConvexPoly(layer, outline, 255 * (1 - _SHADOW))
     full = cv2.resize(cv2.blur(layer, (9, 5)), (width, height), interpolation=cv2.INTER_LINEAR)
     cv2.multiply(c.picture, cv2.merge((full, full, full)), dst=c.picture, scale=1 / 255)

@@ -19,7 +19,6 @@ _FAR_SIDE = 0.8
 _SMALL_AREA_PX = 32 * 32
 _FEW_VISIBLE = 3
 _NORMALS = {"nose": (0.0, -0.1, 1.0), "eye": (0.3, 0.05, 1.0), "ear": (1.0, 0.0, -0.1)}  # of a left side
-_MPII_POINTS = {"pelvis": "pelvis", "thorax": "thorax", "upper_neck": "upper_neck", "head_top": "head_top"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def truth_of(
     joints = np.array([_coco_joint(canvas, number, figure, name, flat[name]) for name in COCO.joints])
     mpii = np.zeros((len(MPII.joints), 3))
     for k, name in enumerate(MPII.joints):
-        px, py = flat[_MPII_POINTS.get(name, name)]
+        px, py = flat[name]
         if _inside(canvas, px, py):
             mpii[k] = px, py, 1
     labelled = area >= _SMALL_AREA_PX and int((joints[:, 2] == 2).sum()) >= _FEW_VISIBLE

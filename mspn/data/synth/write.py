@@ -5,7 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mspn.data.hashes import hash_list, write_hashes
 from mspn.data.skeletons import COCO
 from mspn.data.synth.difficulty import DIFFICULTIES
-from mspn.data.synth.scene import SPLITS, Scene, make_scene, stream
+from mspn.data.synth.scene import SPLITS, make_scene, stream
 from mspn.data.synth.truth import Truth
 from mspn.errors import UserError
 from mspn.experiment.identity import REVISIONS
@@ -181,7 +181,10 @@ def _make_picture(task: Task, index: int) -> dict[str, Any]:
     file, number = _picture_name(task.layout, task.split, index)
     _write_whole(task.root / file, data)
     height, width = scene.picture.shape[:2]
-    rows = _PERSON_ROWS[task.layout](scene, number, Path(file).name)
+    if task.layout == "coco":
+        rows = [_coco_row(person, number, k) for k, person in enumerate(scene.persons)]
+    else:
+        rows = [_mpii_row(person, Path(file).name) for person in scene.persons if person.labelled]
     digest = hashlib.sha256(data).hexdigest()
     return {"file": file, "id": number, "width": width, "height": height, "sha256": digest, "persons": rows}
 
@@ -207,8 +210,7 @@ def _annotation_file(root: Path, layout: str, split: str) -> Path:
     return root / "annotations" / f"{name}.json"
 
 
-def _annotations(layout: str, split: str, pictures: Iterable[dict[str, Any]]) -> Any:
-    pictures = list(pictures)
+def _annotations(layout: str, split: str, pictures: list[dict[str, Any]]) -> Any:
     rows = [row for picture in pictures for row in picture["persons"]]
     if layout == "mpii":
         return rows
@@ -240,39 +242,28 @@ def _annotations(layout: str, split: str, pictures: Iterable[dict[str, Any]]) ->
     }
 
 
-def _coco_rows(scene: Scene, image: int, name: str) -> list[dict[str, Any]]:
-    """COCO's annotations of a picture's persons; those too small or too hidden have no labelled joints."""
-    rows = []
-    for k, person in enumerate(scene.persons):
-        joints = person.joints if person.labelled else np.zeros_like(person.joints)
-        rows.append({
-            "id": image * 100 + k,
-            "image_id": image,
-            "category_id": 1,
-            "iscrowd": 0,
-            "area": person.area,
-            "bbox": list(person.box),
-            "num_keypoints": int((joints[:, 2] > 0).sum()),
-            "keypoints": joints.astype(int).reshape(-1).tolist(),
-            "segmentation": person.outline,
-        })  # fmt: skip
-    return rows
+def _coco_row(person: Truth, image: int, number: int) -> dict[str, Any]:
+    """COCO's annotation of a person; one too small or too hidden has no labelled joints."""
+    joints = person.joints if person.labelled else np.zeros_like(person.joints)
+    return {
+        "id": image * 100 + number,
+        "image_id": image,
+        "category_id": 1,
+        "iscrowd": 0,
+        "area": person.area,
+        "bbox": list(person.box),
+        "num_keypoints": int((joints[:, 2] > 0).sum()),
+        "keypoints": joints.astype(int).reshape(-1).tolist(),
+        "segmentation": person.outline,
+    }
 
 
-def _mpii_rows(scene: Scene, image: int, name: str) -> list[dict[str, Any]]:
-    """MPII's persons of a picture; coordinates have Matlab's origin (the first pixel is 1, 1).
+def _mpii_row(person: Truth, name: str) -> dict[str, Any]:
+    """MPII's entry of a labelled person; coordinates have Matlab's origin (the first pixel is 1, 1).
 
     MPII's scale is the person's height over 200 px, and its rough centre lies above the middle of the body,
     which is what the protocol's shift by 15 px per scale makes up for.
     """
-    rows = []
-    for person in scene.persons:
-        if person.labelled:
-            rows.append(_mpii_row(person, name))
-    return rows
-
-
-def _mpii_row(person: Truth, name: str) -> dict[str, Any]:
     seen = person.mpii[person.mpii[:, 2] > 0, :2]
     x, y, w, h = person.box
     low = np.minimum(seen.min(axis=0), (x, y))
@@ -291,9 +282,3 @@ def _mpii_row(person: Truth, name: str) -> dict[str, Any]:
         "joints_vis": [int(v) for v in person.mpii[:, 2]],
         "headbox": [[x0, y0], [x1, y1]],
     }
-
-
-_PERSON_ROWS: dict[str, Callable[[Scene, int, str], list[dict[str, Any]]]] = {
-    "coco": _coco_rows,
-    "mpii": _mpii_rows,
-}
