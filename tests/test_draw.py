@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mspn.data import draw
 from mspn.data.skeletons import COCO, MPII
-from mspn.evaluation import draw
 
 
 @pytest.mark.parametrize("skeleton", [COCO, MPII])
@@ -30,7 +30,7 @@ def test_only_joints_above_the_minimum_are_drawn():
     one = draw.draw_skeleton(blank.copy(), joints, COCO, minimum=0.5)
     assert one[30, 30].any() and not one[70, 60].any() and not one[50, 45].any()
     both = draw.draw_skeleton(blank.copy(), joints, COCO)
-    np.testing.assert_allclose(both[50, 45], draw.COLOURS["left", "arm"], atol=8)
+    np.testing.assert_allclose(both[50, 45], draw.COLOURS["left"][0], atol=8)
 
 
 def test_joints_below_the_threshold_are_drawn_thin():

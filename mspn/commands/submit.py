@@ -14,7 +14,6 @@ SERVERS = ("coco-test-dev", "coco-test-challenge", "mpii-test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which server, which weights and where the test data lie."""
     parser.add_argument("server", choices=SERVERS)
     parser.add_argument(
         "--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="weight file(s)"
@@ -31,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict by the paper's protocol, check, write, and print the path."""
     import numpy as np
 
     from mspn.data.persons import Persons
@@ -57,9 +55,8 @@ def run(args: argparse.Namespace) -> int:
     paper = PROTOCOLS["paper"]
 
     def joints_on(boxes: Persons) -> np.ndarray:
-        return joints_by_way(ensemble, boxes, [paper], batch=args.batch, workers=args.workers)[
-            joints_of(paper)
-        ]
+        found = joints_by_way(ensemble, boxes, [paper], batch=args.batch, workers=args.workers)
+        return found[joints_of(paper)]
 
     if mpii:
         test = submission.read_mpii_test(args.annotations, args.images)

@@ -6,7 +6,7 @@ are several).
 """
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,21 +151,20 @@ def load_run(experiment: Experiment, run: Run, seed: int, device: torch.device) 
     return ensemble
 
 
-def joints_of(protocol: Protocol) -> tuple[bool, int, bool, str]:
-    """What of a protocol decides the joints; the rest only decides how persons are scored."""
-    return protocol.flip, protocol.shift, protocol.filter, protocol.offset
+def joints_of(protocol: Protocol) -> Protocol:
+    """The protocol with what only decides how persons are scored left at its default."""
+    return replace(protocol, nms=False, box_score=True)
 
 
 def joints_by_way(
     ensemble: Ensemble, boxes: Persons, protocols: list[Protocol], *, batch: int = 32, workers: int = 0
-) -> dict[tuple[bool, int, bool, str], np.ndarray]:
-    """Joints (D, K, 3) in picture pixels with scores, by what of the protocols decides them; one pass.
+) -> dict[Protocol, np.ndarray]:
+    """Joints (D, K, 3) in picture pixels with scores, by `joints_of` each of the protocols; one pass.
 
     Heat maps of COCO's detections would fill tens of gigabytes: each batch is decoded in every way at once.
     """
-    ways = list(dict.fromkeys(joints_of(protocol) for protocol in protocols))
     kernel = filter_kernel(ensemble.skeleton.name)
-    parts: dict[tuple[bool, int, bool, str], list[np.ndarray]] = {way: [] for way in ways}
+    parts: dict[Protocol, list[np.ndarray]] = {joints_of(protocol): [] for protocol in protocols}
     order = ensemble.skeleton.mirrored
     for images, matrices, _ in evaluation_batches(
         boxes,
@@ -176,10 +175,10 @@ def joints_by_way(
     ):
         maps, mirrored = heat_maps(ensemble, images)
         matrices = matrices.to(maps.device)
-        for flip, shift, filtered, offset in ways:
-            merged = merge(maps, mirrored if flip else None, order, shift)
-            joints = decode(merged, kernel if filtered else 0, offset)  # type: ignore[arg-type]
-            parts[flip, shift, filtered, offset].append(to_picture(joints, matrices).cpu().numpy())
+        for way, joints in parts.items():
+            merged = merge(maps, mirrored if way.flip else None, order, way.shift)
+            decoded = decode(merged, kernel if way.filter else 0, way.offset)
+            joints.append(to_picture(decoded, matrices).cpu().numpy())
     return {way: np.concatenate(arrays) for way, arrays in parts.items()}
 
 

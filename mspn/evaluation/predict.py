@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import torch
 
+from mspn.data import draw
 from mspn.data.batches import ahead
 from mspn.data.coco import PERSON
 from mspn.data.geometry import crop_matrices, test_crops
@@ -27,7 +28,6 @@ from mspn.data.photos import Photo
 from mspn.data.pictures import read_upright
 from mspn.data.skeletons import Skeleton
 from mspn.errors import UserError
-from mspn.evaluation import draw
 from mspn.evaluation.decode import decode, merge, to_picture
 from mspn.evaluation.inference import Ensemble, heat_maps, quicken
 from mspn.evaluation.protocols import PROTOCOLS, filter_kernel

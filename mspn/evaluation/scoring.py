@@ -69,7 +69,6 @@ def _annotated_rows(truth: Persons, boxes: Persons) -> np.ndarray | None:
 
 
 def score_mpii(truth: Persons, joints: np.ndarray) -> Scored:
-    """PCKh on the annotated persons."""
     packed = mpii.pack(truth.joints, truth.head_sizes, truth.image_ids, joints)
     return Scored(truth.image_ids, joints, joints[..., 2].mean(axis=1), packed, {})
 

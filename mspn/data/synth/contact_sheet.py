@@ -1,4 +1,4 @@
-"""A contact sheet: pictures of a data set, each beside itself with boxes and joints drawn."""
+"""A contact sheet: pictures of a data set with joints drawn; hidden ones as rings."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mspn.data.draw import draw_skeleton
 from mspn.data.skeletons import COCO, MPII, Skeleton
 from mspn.errors import UserError
 from mspn.files import atomic, read_json
-
-_LEFT, _RIGHT, _MIDDLE, _HIDDEN = (60, 200, 60), (240, 140, 40), (40, 200, 240), (60, 60, 230)  # BGR
 
 
 def write_sheet(root: Path, file: Path, count: int = 24, columns: int = 4, tile: int = 400) -> None:
@@ -24,7 +23,7 @@ def write_sheet(root: Path, file: Path, count: int = 24, columns: int = 4, tile:
         if picture is None:
             raise UserError(f"{path}: cannot be read as a picture; make the data set again")
         for joints in persons:
-            draw_joints(picture, joints, skeleton)
+            draw_skeleton(picture, joints, skeleton, threshold=1)  # v is 1: hidden
         ratio = min(tile / picture.shape[0], tile / picture.shape[1], 1.0)
         picture = cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
         page = np.full((tile, tile, 3), 32, np.uint8)
@@ -57,20 +56,3 @@ def _pictures(root: Path) -> list[tuple[Path, list[np.ndarray], Skeleton]]:
                 by_image.setdefault(row["image"], []).append(joints)
             found += [(root / "images" / name, rows, MPII) for name, rows in by_image.items()]
     return found
-
-
-def draw_joints(picture: np.ndarray, joints: np.ndarray, skeleton: Skeleton) -> None:
-    """Draw (K, 3) joints and limbs: left green, right blue, middle yellow; hidden joints as red rings."""
-    for a, b in skeleton.limbs:
-        if joints[a, 2] and joints[b, 2]:
-            colour = _colour(skeleton.joints[b] if skeleton.joints[a].startswith("l") else skeleton.joints[a])
-            ends = np.rint(joints[(a, b), :2]).astype(int).tolist()
-            cv2.line(picture, ends[0], ends[1], colour, 1, cv2.LINE_AA)
-    for name, (x, y, v) in zip(skeleton.joints, joints.tolist(), strict=True):
-        if v:
-            colour, fill = (_colour(name), -1) if v == 2 else (_HIDDEN, 1)
-            cv2.circle(picture, (round(x), round(y)), 2, colour, fill, cv2.LINE_AA)
-
-
-def _colour(name: str) -> tuple[int, int, int]:
-    return _LEFT if name.startswith("left") else _RIGHT if name.startswith("right") else _MIDDLE

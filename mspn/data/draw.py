@@ -9,16 +9,11 @@ from mspn.data.skeletons import Skeleton
 
 # Okabe and Ito's palette, BGR: blues for the left, orange and vermilion for the right, green for the middle.
 MIDDLE = (115, 158, 0)
+# Side -> of arms and head, of legs.
 COLOURS = {
-    ("left", "arm"): (233, 180, 86),
-    ("left", "leg"): (178, 114, 0),
-    ("right", "arm"): (0, 159, 230),
-    ("right", "leg"): (0, 94, 213),
-    ("middle", "arm"): MIDDLE,
-    ("middle", "leg"): MIDDLE,
-    ("left", "head"): (233, 180, 86),
-    ("right", "head"): (0, 159, 230),
-    ("middle", "head"): MIDDLE,
+    "left": ((233, 180, 86), (178, 114, 0)),
+    "right": ((0, 159, 230), (0, 94, 213)),
+    "middle": (MIDDLE, MIDDLE),
 }
 _DARK, _LIGHT = (30, 30, 30), (255, 255, 255)
 _LEG = ("hip", "knee", "ankle")
@@ -30,11 +25,8 @@ def limb_colour(skeleton: Skeleton, limb: tuple[int, int]) -> tuple[int, int, in
     names = [skeleton.joints[joint] for joint in limb]
     sides = {name.split("_")[0] for name in names if name.startswith(("left", "right"))}
     side = sides.pop() if len(sides) == 1 else "middle"
-    if all(name.endswith(_LEG + _ARM) for name in names):
-        part = "arm" if names[0].endswith(_ARM) and names[1].endswith(_ARM) else "leg"
-        trunk = any(n.endswith(_ARM) for n in names) and any(n.endswith(_LEG) for n in names)
-        return COLOURS["middle" if trunk else side, part]
-    return COLOURS[side, "head"]
+    legs, arms = (sum(name.endswith(ends) for name in names) for ends in (_LEG, _ARM))
+    return MIDDLE if legs == arms == 1 else COLOURS[side][legs == 2]  # one of each: the trunk
 
 
 def draw_skeleton(
