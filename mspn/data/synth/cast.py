@@ -106,7 +106,6 @@ def _stand(
 
 
 def _dressed_alike(look: Look, other: Look) -> Look:
-    """``other``'s clothes on the person of ``look``."""
     return replace(
         other,
         skin=look.skin,
@@ -118,7 +117,6 @@ def _dressed_alike(look: Look, other: Look) -> Look:
 
 
 def _camouflage(canvas: Canvas, actor: Actor, rng: np.random.Generator, chance: float) -> None:
-    """Give a top or trousers the colour that is behind them."""
     width, height = canvas.size
     for garment, dy in (("top_colour", -0.2), ("bottom_colour", 0.25)):
         if rng.random() < chance:

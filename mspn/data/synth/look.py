@@ -79,7 +79,6 @@ def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
 
 
 def sample_look(rng: np.random.Generator) -> Look:
-    """A random appearance."""
     top, bottom, style = choose(rng, TOPS), choose(rng, BOTTOMS), choose(rng, HAIRSTYLES)
     chance = rng.random(8)
     sleeve = {"t-shirt": 0.55, "tank top": 0.0}.get(top, 2.0)

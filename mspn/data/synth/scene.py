@@ -40,7 +40,6 @@ def stream(seed: int, split: str, index: int) -> np.random.Generator:
 
 
 def make_scene(rng: np.random.Generator, difficulty: Difficulty) -> Scene:
-    """Draw one picture."""
     width, height = choose(rng, SIZES)
     canvas = Canvas(np.zeros((height, width, 3), np.uint8))
     side = 0.75 if rng.random() < 0.5 else -0.75

@@ -51,7 +51,6 @@ def foliage(
 def tree(
     c: Canvas, x: float, ground: float, height: float, rng: np.random.Generator, part: int | None = None
 ) -> None:
-    """A trunk with a crown."""
     wide = 0.05 * height
     bark: Colour = (48, 70, 92)
     trunk = np.array(((-1.0, 0.0), (-0.6, -0.6), (0.6, -0.6), (1.0, 0.0))) * (wide, height) + (x, ground)

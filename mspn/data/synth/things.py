@@ -37,7 +37,6 @@ def _wood(rng: np.random.Generator) -> Colour:
 
 
 def chair(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """A chair from the front or the back."""
     wood = _wood(rng)
     for dx, dy in ((-0.11, 0.0), (0.11, 0.0), (-0.09, -0.05), (0.13, -0.05)):
         cuboid(c, x + dx * s, ground + dy * s, 0.025 * s, 0.25 * s, 0.02 * s, darker(wood, 0.8))
@@ -48,12 +47,10 @@ def chair(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator
 
 
 def stool(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator, tall: float) -> None:
-    """A block to sit on."""
     cuboid(c, x, ground, 0.24 * s, tall * s, 0.12 * s, _paint(rng))
 
 
 def table(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """A table with something on it."""
     wood, wide = _wood(rng), float(rng.uniform(0.5, 0.85))
     for side in (-0.45, 0.45):
         cuboid(c, x + side * wide * s, ground, 0.035 * s, 0.38 * s, 0.02 * s, darker(wood, 0.75))
@@ -64,7 +61,6 @@ def table(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator
 
 
 def box(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """A carton or a suitcase."""
     wide, tall = float(rng.uniform(0.18, 0.36)), float(rng.uniform(0.16, 0.4))
     colour = _paint(rng)
     cuboid(c, x, ground, wide * s, tall * s, 0.13 * s, colour)
@@ -73,25 +69,21 @@ def box(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) 
 
 
 def plant(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """A plant in a pot."""
     pot = np.array(((-0.08, 0.0), (-0.11, -0.17), (0.11, -0.17), (0.08, 0.0))) * s + (x, ground)
     foliage(c, x, ground - 0.34 * s, 0.20 * s, rng, THING)
     c.polygon(pot, _paint(rng), THING, convex=True)
 
 
 def bush(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """Two clumps of leaves at the ground."""
     foliage(c, x - 0.12 * s, ground - 0.14 * s, 0.22 * s, rng, THING)
     foliage(c, x + 0.14 * s, ground - 0.12 * s, 0.20 * s, rng, THING)
 
 
 def trunk(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """A tree near by."""
     tree(c, x, ground, s * float(rng.uniform(1.5, 2.1)), rng, THING)
 
 
 def bench(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """A park bench."""
     wood = _wood(rng)
     for side in (-0.3, 0.3):
         cuboid(c, x + side * s, ground, 0.03 * s, 0.24 * s, 0.06 * s, (64, 62, 60))
@@ -101,7 +93,6 @@ def bench(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator
 
 
 def post(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """A post, tall or short, now and then with a sign."""
     tall = float(rng.choice((0.45, 1.4)))
     cuboid(c, x, ground, 0.045 * s, tall * s, 0.03 * s, (96, 98, 100))
     if tall > 1:
@@ -111,7 +102,6 @@ def post(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator)
 
 
 def fence(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """A stretch of fence."""
     colour, wide = _wood(rng), float(rng.uniform(0.6, 1.1))
     for low in (0.12, 0.32):
         cuboid(c, x, ground - low * s, wide * s, 0.035 * s, 0.01 * s, colour)
@@ -120,7 +110,6 @@ def fence(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator
 
 
 def ball(c: Canvas, x: float, ground: float, s: float, rng: np.random.Generator) -> None:
-    """A ball on the ground."""
     colour, r = _paint(rng), 0.07 * s
     place = np.array((x, ground - r))
     for tone, share in ((0.75, 1.0), (1.0, 0.8), (1.25, 0.4)):
