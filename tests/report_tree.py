@@ -25,7 +25,7 @@ from mspn.experiment.grid import Run
 from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import Figures, load_figures
 from mspn.files import sha256, write_hash, write_sealed
-from mspn.report import points
+from mspn.report import points, popover
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MPII = ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mean", "AUC", "Head top")
@@ -311,6 +311,12 @@ def write_pictures(experiment: Experiment) -> None:
         )  # fmt: skip
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
     write(folder / "annotations" / "person_keypoints_val.json", content)
+
+
+def links(page: str) -> list[str]:
+    """The links of a page's addresses."""
+    data = popover._unpack(page)
+    return [f"{data['folders'][entry[2]]}/{entry[3]}" for entry in data["entries"] if len(entry) > 2]
 
 
 @functools.cache

@@ -15,10 +15,8 @@ from mspn.commands.cli import main
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
 from mspn.files import SEAL, read_json
-from mspn.report import popover
 from mspn.report.bundle import CRATE, MANIFEST, SCALE, write_bundle
-from mspn.report.restore import restore
-from mspn.report.verify import rescore, verify
+from mspn.report.verify import rescore, restore, verify
 from tests import report_tree
 
 
@@ -74,7 +72,7 @@ def test_it_holds_the_evidence_and_no_pictures(experiment, archive):
 def links_of(page: Path) -> set[str]:
     """The page's links to files, those of its numbers' addresses among them."""
     text = page.read_text()
-    return {*re.findall(r'href="([^"#][^":]*)"', text), *popover.links(text)}
+    return {*re.findall(r'href="([^"#][^":]*)"', text), *report_tree.links(text)}
 
 
 def test_the_pages_links_resolve_inside_it(experiment, archive, tmp_path):

@@ -11,8 +11,8 @@ from mspn.errors import UserError
 from mspn.evaluation.rescoring import EVIDENCE
 from mspn.experiment.load import load_experiment
 from mspn.files import SEAL
+from mspn.report.first_screen import warnings
 from mspn.report.results import collect
-from mspn.report.state import warnings
 from tests import report_tree
 
 FOLDER = Path("results/madeup/runs/mspn-2/seed-0/gt")

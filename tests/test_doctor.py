@@ -20,8 +20,8 @@ from mspn.cluster.profiles import Cluster
 from mspn.commands.cli import main
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.load import load_experiment
+from mspn.report.first_screen import warnings
 from mspn.report.results import collect
-from mspn.report.state import warnings
 from tests import report_tree
 
 JOINTS = [v for k in range(17) for v in (20 + k, 15 + 2 * k, 2)]

@@ -179,10 +179,10 @@ def test_a_table_of_ones_own_stands_beside_the_papers(tmp_path, monkeypatch):
     assert first[3].cells["ours"].value == results.flops["mspn-2"]["gflops_paper_convention"]
     assert second[1].cells["ours"].reason == "no AP of mspn-3 on gt"
     assert third[2].cells["ours"].reason == "gone is not among the runs of scale madeup"
-    for wrong, expected in (({"runs": "mspn-1"}, "runs is not a list"), ({"colums": []}, "unknown colums")):
+    for wrong, expected in (({"runs": "mspn-1"}, "runs: Input"), ({"colums": []}, "colums: Extra")):
         layout["tables"]["mine"] = {"title": "Mine", "runs": ["mspn-2"], "columns": ["AP"], **wrong}
         TABLES.write_text(yaml.safe_dump(layout, sort_keys=False))
-        with pytest.raises(UserError, match=f"tables.yaml: table mine: {expected}"):
+        with pytest.raises(UserError, match=f"tables.yaml: table mine: 1 wrong\n  {expected}"):
             load_layout()
 
 

@@ -13,9 +13,9 @@ import pytest
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
 from mspn.report import popover
+from mspn.report.first_screen import warnings
 from mspn.report.page import load_ledger, make_report, sentence
 from mspn.report.results import collect
-from mspn.report.state import warnings
 from tests import report_tree
 
 SEEDS = (0, 1)
@@ -33,7 +33,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.links: list[str] = popover.links(text)
+        self.links: list[str] = report_tree.links(text)
         self.ids: list[str] = []
         self.addresses: set[str] = set()
         self.cells: dict[str, str] = {}
@@ -88,7 +88,7 @@ def test_every_link_resolves_and_nothing_comes_from_outside(report):
 def test_links_of_addresses_that_are_refused_become_text(report):
     text = (report / "index.html").read_text()
     less = popover.without_links(text, lambda link: Path(link).name == "metrics.json")
-    assert {Path(link).name for link in popover.links(less)} == {"metrics.json"}
+    assert {Path(link).name for link in report_tree.links(less)} == {"metrics.json"}
     data = popover._unpack(less)
     assert any(entry[1] == "log.jsonl" for entry in data["entries"])
     assert popover.without_links(text, lambda link: True) == text
@@ -152,7 +152,7 @@ def test_a_runs_name_begins_a_sentence_as_it_is():
 def test_a_ledger_entry_that_lacks_something_is_named(tmp_path):
     path = tmp_path / "ledger.yaml"
     path.write_text("- {topic: a, paper: b, released: c, default: d, source: e}\n- {topic: a}\n")
-    with pytest.raises(UserError, match="entry 2"):
+    with pytest.raises(UserError, match=r"4 wrong\n  1\.paper: Field required"):
         load_ledger(path)
     assert len(load_ledger(report_tree.REPOSITORY / "workflow" / "config" / "ledger.yaml")) >= 15
 

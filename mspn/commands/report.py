@@ -17,7 +17,6 @@ HELP = "tables, figures, claims and one page; compare, pack and verify reports"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-verbs, each with its arguments."""
     verbs = parser.add_subparsers(required=True, dest="verb", metavar="VERB", title="verbs")
     make = verbs.add_parser("make", help="write reports/SCALE from the results there are")
     make.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
@@ -31,32 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     diff.add_argument("--json", action="store_true", help="print the comparison as JSON")
     bundle = verbs.add_parser("bundle", help="pack the evidence of a scale into one archive")
     bundle.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
-    bundle.add_argument(
-        "--out", type=Path, help="archive or folder to write (default: reports/SCALE/evidence.zip)"
-    )
-    bundle.add_argument(
-        "--small",
-        action="store_true",
-        help="only what a repository can keep: no predictions, one protocol's matches, every tenth log line",
-    )
-    bundle.add_argument(
-        "--weights", nargs="+", default=[], metavar="RUN", help="with these runs' weights, of one seed each"
-    )
-    verify = verbs.add_parser(
-        "verify",
-        help="check an archive against its manifest, and its figures against its matches; exit code 1 on any "
-        "difference",
-    )
+    bundle.add_argument("--out", type=Path, help="archive or folder (default: reports/SCALE/evidence.zip)")
+    small = "what a repository can keep: no predictions, one protocol's matches, every tenth log line"
+    bundle.add_argument("--small", action="store_true", help=small)
+    weights = "with these runs' weights, of one seed each"
+    bundle.add_argument("--weights", nargs="+", default=[], metavar="RUN", help=weights)
+    words = "check an archive, and its figures against its matches; exit code 1 on any difference"
+    verify = verbs.add_parser("verify", help=words)
     verify.add_argument("archive", type=Path, help="the .zip, or a folder unpacked from it")
     verify.add_argument("--json", action="store_true", help="print what was found as JSON")
-    restore = verbs.add_parser(
-        "restore", help="put an archive's results back under results/, where the graph goes on from them"
-    )
+    words = "put an archive's results back under results/, where the graph goes on from them"
+    restore = verbs.add_parser("restore", help=words)
     restore.add_argument("archive", type=Path, help="the .zip, or a folder unpacked from it")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the sub-verb."""
     verbs = {"make": _make, "diff": _diff, "bundle": _bundle, "verify": _verify, "restore": _restore}
     return verbs[args.verb](args)
 
@@ -115,7 +103,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _restore(args: argparse.Namespace) -> int:
-    from mspn.report.restore import restore
+    from mspn.report.verify import restore
 
     print(f"{args.archive}: {restore(args.archive)} files written under results/")
     return 0

@@ -58,9 +58,9 @@ def _seed_entries(results: Results, evaluation: Evaluation) -> list[Entry]:
         Entry("device", _short(address.get("device"), 60)),
         Entry("versions", _short(address.get("versions"), 200)),
     ]
-    entries += _files(evaluation.folder, EVALUATION_FILES)
+    entries += file_entries(evaluation.folder, EVALUATION_FILES)
     for training in trainings_of(address):
-        entries += _files(results.experiment.results / "trainings" / training, TRAINING_FILES)
+        entries += file_entries(results.experiment.results / "trainings" / training, TRAINING_FILES)
     return [entry for entry in entries if entry.text or entry.link]
 
 
@@ -69,7 +69,8 @@ def trainings_of(address: dict[str, object]) -> list[str]:
     return str(address.get("training_id", "")).split("+")
 
 
-def _files(folder: Path, names: Iterable[str]) -> list[Entry]:
+def file_entries(folder: Path, names: Iterable[str]) -> list[Entry]:
+    """An entry that links to each of the files that is there."""
     return [Entry(name.split(".")[0], name, folder / name) for name in names if (folder / name).is_file()]
 
 

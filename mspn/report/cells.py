@@ -1,6 +1,6 @@
 """Every number that the report shows, with the address that it came from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -93,6 +93,15 @@ class Book:
         cell = Cell(key, place, row, column, quantity, value, text, unit, status, reason, address)
         self.cells.append(cell)
         return cell
+
+    def add_all(
+        self, place: str, row: str, column: str, values: Mapping[str, float], address: str, unit: str = "%"
+    ) -> dict[str, Cell]:
+        """Cells of a measured figure by quantity: ours, and the ends of its interval."""
+        return {
+            quantity: self.add(place, row, column, quantity, v, f"{v:.1f}", unit=unit, address=address)
+            for quantity, v in values.items()
+        }
 
     def frame(self) -> pd.DataFrame:
         """The cells as a table, a row each; ``address`` spelled out as ``label: text`` parts."""

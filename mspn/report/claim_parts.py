@@ -50,7 +50,6 @@ class Statement:
 
     @property
     def unit(self) -> str:
-        """The contrast's unit."""
         return FLOPS if self.exact else "AP"
 
     @property

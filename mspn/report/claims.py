@@ -1,17 +1,7 @@
 """The paper's claims judged on what was measured, statement by statement.
 
-Verdicts:
-
-- *supported*, *contradicted*, *undecided*: where the interval of the contrast lies, beside 0 and the margin
-  that the rules give for the statement's kind (``workflow/config/claims.yaml``), at the level of Holm's
-  procedure over the claim's statements and with the part of the error that the look may use. It is about the
-  population of images; where the verdict on these images alone differs it stands beside.
-- *budget-limited*: a run still gained more than a margin over the last doubling of its budget.
-- *about these weights*: a single seed, so that the noise of training is unknown.
-- *below the floor*: a run that has learnt too little for its differences to mean anything.
-- *not comparable*: a source of boxes stands in for one that is compared.
-- *not run*: a run that the statement needs has not been evaluated.
-- *not checkable here*: it is about data that nobody can score locally.
+docs/verdicts.md tells what each verdict means; ``workflow/config/claims.yaml`` has the margins and levels. A
+verdict is about the population of images; where the one on these images alone differs it stands beside.
 """
 
 import contextlib
@@ -174,7 +164,6 @@ class _Judge:
         return tuple(found.values())
 
     def margin(self, statement: Statement) -> float:
-        """The statement's margin, in its unit."""
         if statement.exact:
             similar = SIMILAR_FLOPS * max(self.draws.flops(*need) for need in statement.needs)
             return similar if statement.kind == "similar" else 0.0

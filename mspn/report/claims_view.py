@@ -1,9 +1,9 @@
 """The claims as the page and their files show them."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from mspn.experiment.paper import FIGURES
 from mspn.files import write_json, write_text
@@ -104,15 +104,17 @@ def write_claims(claims: list[ClaimResult], out: Path) -> None:
         for claim in claims
     ]
     write_json(out / "claims.json", records)
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        for row in record["statements"]:
-            seeds = " ".join(map(str, row["seeds"]))
-            trend = " ".join(f"{samples}:{value}" for samples, value in row["trend"])
-            writer.writerow({**row, "seeds": seeds, "trend": trend})
-    write_text(out / "claims.csv", buffer.getvalue())
+    rows = [
+        {
+            **row,
+            "seeds": " ".join(map(str, row["seeds"])),
+            "trend": " ".join(f"{samples}:{value}" for samples, value in row["trend"]),
+        }
+        for record in records
+        for row in record["statements"]
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    write_text(out / "claims.csv", table.to_csv(index=False, lineterminator="\n"))
 
 
 def _record(claim: ClaimResult, result: StatementResult) -> dict[str, Any]:

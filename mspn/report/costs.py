@@ -3,10 +3,10 @@
 from typing import Any
 
 from mspn.report import points
-from mspn.report.addresses import file_address
+from mspn.report.addresses import file_address, file_entries
 from mspn.report.cells import Book, Entry, signed
 from mspn.report.results import Results, Training
-from mspn.report.views import Slot, View, number, view
+from mspn.report.views import Slot, View, measured, number, view
 
 # Column of flops.csv -> label, factor, digits.
 FULL = (
@@ -41,8 +41,8 @@ def flops_view(results: Results, book: Book) -> View:
         rows.append(
             [
                 Slot(run),
-                *(_measured(book, run, record.get(spec[0]), spec, full) for spec in FULL),
-                *(_measured(book, run, trained.get(spec[0]), spec, own) for spec in TRAINED),
+                *(_cost(book, run, record.get(spec[0]), spec, full) for spec in FULL),
+                *(_cost(book, run, trained.get(spec[0]), spec, own) for spec in TRAINED),
                 *(_latency(results, book, run, key, label) for key, label in LATENCY),
                 Slot(record.get("verdict") or ""),
                 Slot(record.get("reason") or ""),
@@ -60,7 +60,7 @@ def flops_view(results: Results, book: Book) -> View:
     )
 
 
-def _measured(book: Book, run: str, value: Any, spec: tuple[str, str, float, int], address: str) -> Slot:
+def _cost(book: Book, run: str, value: Any, spec: tuple[str, str, float, int], address: str) -> Slot:
     if value is None:
         return Slot("–")
     _, label, factor, digits = spec
@@ -77,7 +77,7 @@ def _latency(results: Results, book: Book, run: str, key: str, label: str) -> Sl
     row = results.latency[run]
     entries = [Entry(key, str(row[key])) for key in ("device", "threads", "input", "width") if key in row]
     address = file_address(book, f"Latency of {run}", results.experiment.results / "latency.csv", *entries)
-    return number(book.add("FLOPs", run, label, "ours", value, f"{value:.2f}", unit="ms", address=address))
+    return measured(book, ("FLOPs", run, label), value, 2, address, "ms")
 
 
 def ceilings_view(results: Results, book: Book) -> View | None:
@@ -86,9 +86,9 @@ def ceilings_view(results: Results, book: Book) -> View | None:
     address = file_address(book, "Ceiling of this scale", results.experiment.results / "ceiling.json")
     for (dataset, size, protocol, metric), value in results.ceilings.items():
         place = ("Ceiling", f"{dataset} at {size}, {metric}", protocol)
-        cell = book.add(*place, "ours", value, f"{value:.1f}", unit="%", address=address)
+        slot = measured(book, place, value, 1, address, "%")
         words = "mean PCKh@0.5" if metric == "Mean" else metric
-        rows.append([Slot(dataset), Slot(size.replace("x", "×")), Slot(protocol), Slot(words), number(cell)])
+        rows.append([Slot(dataset), Slot(size.replace("x", "×")), Slot(protocol), Slot(words), slot])
     if not rows:
         return None
     return view(
@@ -110,14 +110,8 @@ def cost_view(results: Results, book: Book) -> tuple[View, dict[str, float]]:
         slots = [Slot(training.id), Slot(device_of(environment))]
         for key, label, factor, digits in COSTS:
             value = training.images_per_second if key == "images_per_s" else environment.get(key)
-            if value is None:
-                slots.append(Slot("–"))
-                continue
-            scaled = float(value) * factor
-            cell = book.add(
-                "Cost", training.id, label, "ours", scaled, f"{scaled:.{digits}f}", address=address
-            )
-            slots.append(number(cell))
+            scaled = None if value is None else float(value) * factor
+            slots.append(measured(book, ("Cost", training.id, label), scaled, digits, address))
         totals["device_hours"] += (training.device_seconds or 0.0) / 3600
         totals["trainings"] += 1
         rows.append(slots)
@@ -134,16 +128,11 @@ COSTS = (
 
 
 def _training_address(book: Book, training: Training) -> str:
-    files = [
-        Entry(name.split(".")[0], name, training.folder / name)
-        for name in ("config.json", "log.jsonl")
-        if (training.folder / name).is_file()
-    ]
+    files = file_entries(training.folder, ("config.json", "log.jsonl"))
     commit = Entry("commit", str(training.environment.get("commit") or "unknown")[:12])
     return file_address(book, f"Training {training.id}", training.folder / "environment.json", commit, *files)
 
 
 def device_of(environment: dict[str, Any]) -> str:
-    """The device that a record names."""
     device = environment.get("device")
     return str(device or "unknown")

@@ -12,16 +12,14 @@ from mspn.report import fits, points, style
 from mspn.report.budgets import budgets
 from mspn.report.draws import Draws
 from mspn.report.figures import (
-    AP_LABEL,
     FLOPS_LABEL,
+    ap_axes,
     bars,
     draw_curve,
     family_curves,
-    free_ylim,
     label_ends,
     label_points,
     label_x,
-    legend,
     log_axis,
     scale_words,
     seed_words,
@@ -118,12 +116,7 @@ def figure_capacity(results: Results, paper: Figures, folder: Path) -> Drawn:
             for family, members in found[words].items():
                 bars(ax, family, members, linestyle=family.dashes, linewidth=1.2)
                 label_points(ax, family, [(p.x, p.ap.value, p.label) for p in members])
-            if any(found[words].values()):
-                log_axis(ax)
-            legend(ax, "not measured")
-            free_ylim(ax)
-            label_x(ax, words, results)
-            ax.set_ylabel(AP_LABEL)
+            ap_axes(ax, words, results, "not measured", any(found[words].values()))
 
         return draw
 
@@ -200,12 +193,7 @@ def _budget_panel(results: Results, lines: dict[Family, list[list[Point]]], labe
                     ax.containers[-1].set_label("_")
                 ends.append((line[-1].x, line[-1].ap.value, line[-1].label))
         ax.margins(x=0.1)
-        free_ylim(ax)
-        if ends:
-            log_axis(ax)
+        ap_axes(ax, label, results, "not measured", bool(ends))
         label_ends(ax, ends)
-        label_x(ax, label, results)
-        ax.set_ylabel(AP_LABEL)
-        legend(ax, "not measured")
 
     return draw

@@ -10,13 +10,13 @@ from textwrap import fill
 from typing import Any, Literal, TextIO
 
 import pandas as pd
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from mspn.errors import UserError
 from mspn.experiment.paper import FLOPS, Figures, load_figures
 from mspn.files import read_json
 from mspn.report.cells import CELL_COLUMNS
+from mspn.report.settings import checked, read_settings
 
 PAPER = "paper"  # the word for the printed figures; a folder is given by its path, such as reports/paper
 # What is compared between two reports: numbers of their own, not those derived from them.
@@ -41,7 +41,6 @@ class Rule(BaseModel):
     ignore: bool = False
 
     def matches(self, key: Key) -> bool:
-        """Whether the rule speaks of the cell."""
         return all(
             fnmatchcase(text, pattern)
             for text, pattern in zip(key[:3], (self.place, self.row, self.column), strict=True)
@@ -56,23 +55,12 @@ class Tolerances(BaseModel):
     missing: Literal["fail", "allow"] = "fail"  # a number that only one side has
 
     def rule(self, key: Key) -> Rule:
-        """The rule for a cell."""
         return next((rule for rule in self.rules if rule.matches(key)), Rule())
 
 
 def load_tolerances(path: Path | None) -> Tolerances:
     """Tolerances from a YAML file, or none at all; UserError names the wrong entry."""
-    if path is None:
-        return Tolerances()
-    try:
-        return Tolerances.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or '(whole file)'}: {e['msg']}" for e in error.errors()]
-        raise UserError(f"{path}: {len(lines)} wrong\n" + "\n".join(lines)) from None
+    return checked(Tolerances, read_settings(path) or {}, path) if path else Tolerances()
 
 
 @dataclass(frozen=True)
@@ -110,7 +98,6 @@ class Comparison:
         return any(cell.verdict in bad for cell in self.cells)
 
     def as_json(self) -> dict[str, Any]:
-        """The comparison for a program to read."""
         counts = Counter(cell.verdict for cell in self.cells)
         return {
             "a": self.a,

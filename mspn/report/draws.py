@@ -1,10 +1,7 @@
 """Draws of contrasts of AP that carry the noise of the image sample and of training.
 
 A draw resamples the images, the same for every run (paired), takes the mean over seeds on them, and adds the
-noise of training: for each training a normal number times the standard deviation over seeds, divided by the
-root of the number of seeds. That deviation is pooled over all runs and uncertain itself: one chi-square
-number a draw, the same for all. An ensemble's noise is the mean of its members'. Detectors share their
-training's noise; what they do not share has a deviation of its own, pooled likewise.
+noise of training, by names of trainings; docs/verdicts.md says how.
 
 Two targets: the population that the images are a sample of, as above; and these images alone, without the
 resampling, where the seeds' whole spread counts.
@@ -18,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mspn.evaluation.rescoring import MAIN
 from mspn.experiment.paper import FLOPS
 from mspn.report.claim_parts import COSTS, DET, Weights
 from mspn.report.noise import Spread, Table, spread
@@ -39,8 +37,8 @@ class Contrast:
 class Draws:
     """Means of AP by (run, detector), exact FLOPs by (run, a cost), and draws of contrasts of them."""
 
-    def __init__(self, results: Results, rules: Rules | None = None, protocol: str = "paper") -> None:
-        self.results, self.rules, self.protocol = results, rules or load_rules(), protocol
+    def __init__(self, results: Results, rules: Rules | None = None) -> None:
+        self.results, self.rules = results, rules or load_rules()
         self.size = self.rules.draws
         self._boxes = results.experiment.boxes_for
         self._images: dict[tuple[str, str, int], np.ndarray] = {}
@@ -58,7 +56,7 @@ class Draws:
 
     def by_seed(self, run: str, detector: str) -> dict[int, float]:
         """Seed -> AP, in percent; empty where the run has not been evaluated on the detector."""
-        return self.results.by_seed(run, self._boxes(detector), METRIC, self.protocol)
+        return self.results.by_seed(run, self._boxes(detector), METRIC, MAIN)
 
     def evaluations(self, run: str, detector: str) -> list[Evaluation]:
         """The run's evaluations on the detector's boxes, a seed each."""
@@ -77,7 +75,6 @@ class Draws:
         return tuple(sorted(set.intersection(*common))) if common else ()
 
     def value(self, weights: Weights, seeds: tuple[int, ...]) -> float:
-        """The contrast of the means over those seeds."""
         return float(sum(w * np.mean([self.by_seed(*need)[s] for s in seeds]) for need, w in weights.items()))
 
     def images(self, weights: Weights, seeds: tuple[int, ...]) -> np.ndarray:
@@ -113,7 +110,7 @@ class Draws:
         key = (run, self._boxes(detector), seed)
         if key not in self._images:
             evaluation = self.results.evaluations[key]
-            self._images[key] = replicates(self.results, evaluation, self.protocol, self.size)
+            self._images[key] = replicates(self.results, evaluation, MAIN, self.size)
         return self._images[key]
 
     # ---- the noise of training ----

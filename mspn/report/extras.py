@@ -1,53 +1,41 @@
 """The report's own tables: all evaluations, protocols, detectors; the environment and the ledger."""
 
 from itertools import pairwise
-from typing import Any
 
-from mspn.errors import UserError
-from mspn.evaluation.metrics.bootstrap import COCO_FIGURES
+from mspn.data.skeletons import skeleton
 from mspn.evaluation.protocols import STEPS
+from mspn.evaluation.rescoring import MAIN
 from mspn.report.addresses import evaluation_address, file_address
 from mspn.report.cells import Book, Entry, signed
 from mspn.report.costs import device_of
-from mspn.report.imported import IMPORTED_NOTE, imported_rows
+from mspn.report.imported import IMPORTED_NOTE, METRICS, ends_of, figure_of, imported_rows
 from mspn.report.points import whole
 from mspn.report.results import Results
-from mspn.report.views import Slot, View, number, view
+from mspn.report.views import Slot, View, measured, number, view
 
 HEAD = "PCKh@0.5 mean"
 
 
 def evaluations_view(results: Results, book: Book) -> View:
     """Every evaluation: run, detector, seed, and its figures under the protocol ``paper``."""
-    m = results.metrics[results.metrics.protocol == "paper"]
-    figures = {
-        (r["run"], r["detector"], r["seed"], r["metric"]): r
-        for r in m.to_dict("records")
-        if r["value"] == r["value"]
-    }
+    figures = main_figures(results)
     rows = []
     for run, detector, seed in results.evaluations:
-        address = evaluation_address(book, results, run, detector, [seed], "paper")
+        address = evaluation_address(book, results, run, detector, [seed], MAIN)
         mpii = results.experiment.grid[run].joint_set == "mpii"
         slots = [Slot(run), Slot(detector), Slot(str(seed))]
-        for metric in (*COCO_FIGURES, "Mean"):
-            key = (run, detector, seed, metric)
-            if key not in figures:
+        for metric in METRICS:
+            figure = figures.get((run, detector, seed, metric))
+            if figure is None:
                 slots.append(Slot("–" if mpii == (metric == "Mean") else ""))
-                continue
-            place = (f"{run} on {detector}, seed {seed}", metric)
-            cells = {
-                quantity: book.add(
-                    "Evaluations", *place, quantity, value, f"{value:.1f}", unit="%", address=address
-                )
-                for quantity, value in _triple(figures[key])
-            }
-            slots.append(Slot(cells=cells))
+            else:
+                place = ("Evaluations", f"{run} on {detector}, seed {seed}", metric)
+                slots.append(Slot(cells=book.add_all(*place, ends_of(metric, figure), address)))
         stale = results.evaluations[run, detector, seed].stale
         slots.append(Slot("stale" if stale else ""))
         rows.append(slots)
-    imported = imported_rows(results.experiment, book, (*COCO_FIGURES, "Mean"), _triple)
-    labels = ("Run", "Boxes", "Seed", *COCO_FIGURES, HEAD, "State")
+    imported = imported_rows(results.experiment, book)
+    labels = ("Run", "Boxes", "Seed", *METRICS[:-1], HEAD, "State")
     return view(
         "evaluations",
         "All evaluations, protocol “paper”",
@@ -59,12 +47,39 @@ def evaluations_view(results: Results, book: Book) -> View:
     )
 
 
-def _triple(row: Any) -> list[tuple[str, float]]:
-    """The value, and of AP its interval; those of the others are in runs.csv."""
-    values = [("ours", float(row["value"]))]
-    if row["metric"] in ("AP", "Mean") and row["low"] != row["high"]:
-        values += [("low", float(row["low"])), ("high", float(row["high"]))]
-    return values
+def pck_view(results: Results, book: Book) -> View | None:
+    """Every evaluation's PCK under the protocol ``paper``; None where no data set's joints have a length."""
+    figures = main_figures(results)
+    skeletons = [skeleton(run.joint_set) for run in results.experiment.grid.values()]
+    names = {one.name for joints in skeletons if joints.sigmas is not None for one in joints.pck}
+    there = results.metrics.metric[results.metrics.protocol == MAIN].unique()
+    columns = [name for name in there if name.split(" ")[0] in names]
+    if not columns:
+        return None
+    rows: list[list[Slot]] = []
+    without: dict[str, dict[str, int]] = {}
+    for run, detector, seed in results.evaluations:
+        address = evaluation_address(book, results, run, detector, [seed], MAIN)
+        without |= results.evaluations[run, detector, seed].address.get("pck", {})
+        slots = [Slot(run), Slot(detector), Slot(str(seed))]
+        for metric in columns:
+            figure = figures.get((run, detector, seed, metric))
+            place = ("PCK", f"{run} on {detector}, seed {seed}", metric)
+            slots.append(Slot(cells=book.add_all(*place, figure, address)) if figure else Slot("–"))
+        rows.append(slots)
+    notes = [
+        f"{name}: {counts['without_length']} of {counts['persons']} persons lack the length and do not count."
+        for name, counts in without.items()
+    ]
+    labels = ("Run", "Boxes", "Seed", *columns)
+    return view("pck", "PCK by kind of joint, protocol “paper”", labels, rows, *notes)
+
+
+def main_figures(results: Results) -> dict[tuple[str, str, int, str], dict[str, float]]:
+    """(run, detector, seed, metric) -> the figure under the main protocol, with its ends, by quantity."""
+    m = results.metrics
+    known = m[(m.protocol == MAIN) & m.value.notna()]
+    return {(r["run"], r["detector"], r["seed"], r["metric"]): figure_of(r) for r in known.to_dict("records")}
 
 
 def protocols_view(results: Results, book: Book) -> View | None:
@@ -132,14 +147,8 @@ def detectors_view(results: Results, book: Book) -> View:
         address = file_address(book, f"Boxes of {detector} on {dataset}", path, Entry("detector", detector))
         slots = [Slot(detector), Slot(dataset), Slot(str(content.get("kind", "")))]
         for key, label, digits in columns:
-            value = content.get(key)
-            if value is None:
-                slots.append(Slot("–"))
-                continue
-            place = ("Detectors", f"{detector} on {dataset}", label)
-            slots.append(
-                number(book.add(*place, "ours", float(value), f"{value:.{digits}f}", address=address))
-            )
+            value, place = content.get(key), ("Detectors", f"{detector} on {dataset}", label)
+            slots.append(measured(book, place, None if value is None else float(value), digits, address))
         rows.append(slots)
     labels = ("Detector", "Data set", "Kind", *(label for _, label, _ in columns))
     return view(
@@ -158,32 +167,11 @@ def environment_rows(results: Results) -> list[tuple[str, str]]:
     sources = [t.environment for t in results.trainings.values()]
     sources += [e.address for e in results.evaluations.values()]
     for source in sources:
-        for key in ("commit", "dirty"):
-            if source.get(key) is not None:
-                found.setdefault(key, {})[str(source[key])] = None
-        found.setdefault("device", {})[device_of(source)] = None
-        for key in ("instructions", "world"):
-            if source.get(key) is not None:
-                found.setdefault(_MADE_WITH[key], {})[str(source[key])] = None
-        for table in ("versions", "machine", "options"):
-            values = source.get(table)
-            if not isinstance(values, dict):
-                continue
-            for name, value in values.items():
-                found.setdefault(name, {})[str(value)] = None
+        own = {key: source.get(key) for key in ("commit", "dirty")} | {"device": device_of(source)}
+        own |= {words: source.get(key) for key, words in _MADE_WITH.items()}
+        tables = [source.get(key) for key in ("versions", "machine", "options")]
+        told = [pair for pair in own.items() if pair[1] is not None]
+        told += [pair for table in tables if isinstance(table, dict) for pair in table.items()]
+        for name, value in told:
+            found.setdefault(name, {})[str(value)] = None
     return [(name, ", ".join(values)) for name, values in found.items()]
-
-
-def check_ledger(ledger: Any, place: str) -> list[dict[str, str]]:
-    """The protocol ledger's entries, each complete; UserError names the entry that is not."""
-    needed = {"topic", "paper", "released", "default", "source"}
-    for i, entry in enumerate(ledger if isinstance(ledger, list) else [None], start=1):
-        if (
-            not isinstance(entry, dict)
-            or set(entry) != needed
-            or not all(isinstance(v, str) for v in entry.values())
-        ):
-            raise UserError(
-                f"{place}: entry {i}: needs texts for {', '.join(sorted(needed))}, and nothing else"
-            )
-    return list(ledger)

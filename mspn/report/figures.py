@@ -63,6 +63,16 @@ def legend(ax: Axes, otherwise: str) -> None:
         ax.text(0.5, 0.5, otherwise, transform=ax.transAxes, ha="center", color=style.MUTED)
 
 
+def ap_axes(ax: Axes, words: str, results: Results, otherwise: str, drawn: bool) -> None:
+    """What all axes of AP over a cost have, once the points are ``drawn``; ``otherwise`` in place of none."""
+    free_ylim(ax)
+    if drawn:
+        log_axis(ax)
+    label_x(ax, words, results)
+    ax.set_ylabel(AP_LABEL)
+    legend(ax, otherwise)
+
+
 def free_ylim(ax: Axes) -> None:
     """Room around the points; AP goes no lower than a sliver below 0, where a mark is still whole."""
     low, high = ax.get_ylim()
@@ -71,7 +81,6 @@ def free_ylim(ax: Axes) -> None:
 
 
 def bars(ax: Axes, family: Family, found: Sequence[Point], **more: object) -> None:
-    """Points with their 95 % intervals."""
     if not found:
         return
     y = np.array([p.ap.value for p in found])
@@ -147,14 +156,9 @@ def figure_1(results: Results, paper: Figures, draws: Draws, folder: Path) -> Dr
             label_points(ax, family, [(p.x, p.ap.value, p.label) for p in members])
         _draw_front(ax, found, on_the_front(results, paper, draws))
         ax.margins(x=0.08)
-        free_ylim(ax)
+        ap_axes(ax, FLOPS_LABEL, results, "not run", bool(found))
         _draw_ceiling(ax, ceiling)
-        if found:
-            log_axis(ax)
-        label_x(ax, FLOPS_LABEL, results)
-        ax.set_ylabel(AP_LABEL)
         ax.set_title("Measured")
-        legend(ax, "not run")
 
     panels = style.draw(folder, name, [measured, lambda ax: _printed_panel(ax, results, paper)])
     return Drawn(name, title, _words_1(results, found, curves, ceiling), panels, data="curve.csv")

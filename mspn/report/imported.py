@@ -1,32 +1,41 @@
 """Evaluations of imported weights: rows of the table of all evaluations, and nothing else of the report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mspn.evaluation.metrics.bootstrap import COCO_FIGURES
+from mspn.evaluation.rescoring import MAIN
 from mspn.experiment.config import joint_set_of
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.identity import digest
 from mspn.files import read_json
-from mspn.report.addresses import EVALUATION_FILES
+from mspn.report.addresses import EVALUATION_FILES, file_entries
 from mspn.report.cells import Book, Entry
 from mspn.report.reading import read_metrics
 from mspn.report.views import Slot
 
 MARK = "imported weights"
+METRICS = (*COCO_FIGURES, "Mean")  # of the table of all evaluations
 IMPORTED_NOTE = f"Trained elsewhere: {MARK}. They are in no claim and no table of the paper."
 
 
-def imported_rows(
-    experiment: Experiment,
-    book: Book,
-    metrics: Sequence[str],
-    quantities: Callable[[Any], list[tuple[str, float]]],
-) -> list[list[Slot]]:
-    """A row for each folder below ``results/SCALE/imported``: name, boxes, no seed, ``metrics``, the mark.
+def figure_of(row: Mapping[Hashable, Any]) -> dict[str, float]:
+    """A row of figures by quantity: the value, and the ends of its interval."""
+    return {"ours": float(row["value"]), "low": float(row["low"]), "high": float(row["high"])}
 
-    ``quantities`` gives a figure's numbers by quantity. Their address has the file of the weights, its hash
-    and where it was imported from. UserError names a metrics file that is none.
+
+def ends_of(metric: str, figure: dict[str, float]) -> dict[str, float]:
+    """What the table shows of a figure: the ends of the main ones alone, where they are apart."""
+    whole = metric in ("AP", "Mean") and figure["low"] != figure["high"]
+    return figure if whole else {"ours": figure["ours"]}
+
+
+def imported_rows(experiment: Experiment, book: Book) -> list[list[Slot]]:
+    """A row for each folder below ``results/SCALE/imported``: name, boxes, no seed, `METRICS`, the mark.
+
+    Their address has the file of the weights, its hash and where it was imported from. UserError names a
+    metrics file that is none.
     """
     rows = []
     for path in sorted((experiment.results / "imported").glob("*/*/metrics.json")):
@@ -35,36 +44,28 @@ def imported_rows(
         title = f"{MARK} {name} on {detector}"
         entries = _entries(experiment, path.parent, content)
         address = book.address(f"imported/{name}/{detector}", title, entries)
-        known = table[(table.protocol == "paper") & table.value.notna()].to_dict("records")
-        figures = {row["metric"]: row for row in known}
-        slots = [Slot(name), Slot(detector), Slot("–")]
-        for metric in metrics:
-            cells = {
-                quantity: book.add(
-                    "Evaluations", title, metric, quantity, value, f"{value:.1f}", unit="%", address=address
-                )
-                for quantity, value in (quantities(figures[metric]) if metric in figures else ())
-            }
-            slots.append(Slot(cells=cells))
-        rows.append([*slots, Slot(_state(experiment, content, detector))])
+        known = table[(table.protocol == MAIN) & table.value.notna()].to_dict("records")
+        figures = {row["metric"]: ends_of(row["metric"], figure_of(row)) for row in known}
+        cells = [book.add_all("Evaluations", title, m, figures.get(m, {}), address) for m in METRICS]
+        state = Slot(_state(experiment, content, detector))
+        rows.append([Slot(name), Slot(detector), Slot("–"), *(Slot(cells=found) for found in cells), state])
     return rows
 
 
 def _entries(experiment: Experiment, folder: Path, content: dict[str, Any]) -> list[Entry]:
     told = _told(content)
-    entries = [
+    return [
         Entry(MARK, str(told.get("file", folder.parent.name))),
         Entry("sha256", str(told.get("sha256", ""))),
         Entry("source", str(told.get("source", ""))),
         Entry("checkpoint", str(content.get("tensor_hash", ""))[:16]),
         Entry("scale", experiment.scale.name),
         Entry("boxes", folder.name),
-        Entry("protocol", "paper"),
+        Entry("protocol", MAIN),
         Entry("commit", str(content.get("commit") or "unknown")[:12]),
         Entry("device", str(content.get("device") or "unknown")[:60]),
+        *file_entries(folder, EVALUATION_FILES),
     ]
-    files = [name for name in EVALUATION_FILES if (folder / name).is_file()]
-    return entries + [Entry(name.split(".")[0], name, folder / name) for name in files]
 
 
 def _joint_set(experiment: Experiment, path: Path) -> str | None:

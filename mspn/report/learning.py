@@ -1,7 +1,6 @@
 """Learning curves, and the ablations' differences as bars."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -10,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.report import style
 from mspn.report.claim_parts import HOURGLASS_CURVE, MSPN_CURVE, RESNET_CURVE
-from mspn.report.claims import ClaimResult
+from mspn.report.claims import ClaimResult, StatementResult
 from mspn.report.figures import label_x, scale_words, seed_words
 from mspn.report.points import whole
 from mspn.report.results import Results
@@ -120,10 +119,10 @@ def figure_ablations(results: Results, claims: list[ClaimResult], folder: Path) 
     """
     title, name = "Ablations: paired differences in AP", "figure-ablations"
     bars = [
-        Bar(f"{s.name}. {s.statement.words.partition(':')[0]}", s.ours, s.low, s.high, s.paper)
+        s
         for claim in claims
         for s in claim.statements
-        if s.statement.unit == "AP" and s.ours is not None and s.low is not None and s.high is not None
+        if s.statement.unit == "AP" and s.ours is not None and s.low is not None
     ]
     if not bars:
         return Drawn(name, title, "Not run: no pair of runs that a claim compares has been evaluated.")
@@ -147,19 +146,9 @@ def figure_ablations(results: Results, claims: list[ClaimResult], folder: Path) 
     return Drawn(name, title, caption + (" Diamonds: the paper's." if is_paper else ""), panels, 1)
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A difference with its interval, and the paper's."""
-
-    words: str
-    ours: float
-    low: float
-    high: float
-    paper: float | None
-
-
-def _draw_bar(ax: Axes, place: int, bar: Bar, with_paper: bool) -> None:
-    """The bar with its words above, so that it has the panel's whole width."""
+def _draw_bar(ax: Axes, place: int, bar: StatementResult, with_paper: bool) -> None:
+    """The difference with its interval, its words above, so that it has the panel's whole width."""
+    assert bar.ours is not None and bar.low is not None and bar.high is not None
     sure = bar.low > 0 or bar.high < 0
     ax.barh(
         place, bar.ours, height=0.34, color=style.SKY if sure else style.PAPER, edgecolor=style.BLUE,
@@ -168,8 +157,9 @@ def _draw_bar(ax: Axes, place: int, bar: Bar, with_paper: bool) -> None:
     ax.plot([bar.low, bar.high], [place] * 2, color=style.INK, linewidth=1.2, marker="|", markersize=6)
     if with_paper and bar.paper is not None:
         ax.plot(bar.paper, place, "D", color=style.VERMILION, markerfacecolor=style.PAPER, markersize=5)
+    words = f"{bar.name}. {bar.statement.words.partition(':')[0]}"
     behind = {"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.6}  # the words cut no line
     ax.text(
-        0, place - 0.24, bar.words, transform=ax.get_yaxis_transform(), va="bottom", fontsize=style.SMALL,
+        0, place - 0.24, words, transform=ax.get_yaxis_transform(), va="bottom", fontsize=style.SMALL,
         bbox=behind,
     )  # fmt: skip

@@ -73,8 +73,7 @@ class Measures:
         address = file_address(
             self.book, f"Box AP of {figure.detector}", path, Entry("detector", figure.detector)
         )
-        values = {"ours": value}
-        return Measured("measured", "", self._subtract(values, figure), address)
+        return Measured("measured", "", self._subtract({"ours": value}, figure), address)
 
     def _accuracy(self, figure: Figure) -> Measured:
         experiment, protocol = self.results.experiment, self.layout["protocol"]
@@ -90,11 +89,8 @@ class Measures:
             folder = experiment.results / "runs" / figure.run
             return Measured("not run", f"no {metric} under {folder} on {detector}")
         address = evaluation_address(self.book, self.results, figure.run, detector, estimate.seeds, protocol)
-        values = {"ours": estimate.value}
-        if estimate.low < estimate.high:  # [0.0, 0.0] of a network that finds nothing is no interval
-            values |= {"low": estimate.low, "high": estimate.high}
         reason = self.layout["hidden"].get(figure.split, "")
-        return Measured("measured", reason, self._subtract(values, figure), address)
+        return Measured("measured", reason, self._subtract(estimate.by_quantity, figure), address)
 
     def _subtract(self, values: dict[str, float], figure: Figure) -> dict[str, float]:
         if self.results.experiment.scale.name != "paper" or figure.split in self.layout["hidden"]:

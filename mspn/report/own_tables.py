@@ -3,41 +3,44 @@
 import re
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from mspn.errors import UserError, shown
 from mspn.experiment.paper import FLOPS
 from mspn.report.addresses import evaluation_address, file_address
 from mspn.report.cells import Book, Entry
 from mspn.report.results import Results
-from mspn.report.views import Slot, View
+from mspn.report.settings import checked
+from mspn.report.views import Slot, View, view
 
-KEYS = ("title", "runs", "columns", "note", "boxes")
+
+class OwnTable(BaseModel):
+    """An entry of the file that is a table of one's own; ``boxes``: a detector, default each run's first."""
+
+    model_config = ConfigDict(extra="forbid")
+    title: str
+    runs: list[str]
+    columns: list[str]
+    note: str = ""
+    boxes: str | None = None
 
 
-def check_own(name: object, spec: dict[str, Any], place: str) -> str:
-    """The name of a table of one's own; UserError where its entry holds something else than it must."""
+def check_own(name: object, spec: dict[str, Any], place: str) -> None:
+    """UserError where a table of one's own holds something else than it must, or has no fit name."""
     if not re.fullmatch("[a-z][a-z0-9-]*", str(name)):
         raise UserError(f"{place}: table {shown(str(name))!r}: a name of lower-case letters, digits and '-'")
-    unknown = [key for key in spec if key not in KEYS]
-    if unknown or not isinstance(spec.get("title"), str):
-        said = f"unknown {', '.join(map(str, unknown))}" if unknown else "title is missing"
-        raise UserError(f"{place}: table {name}: {said}; a table of your own has: {', '.join(KEYS)}")
-    for key in ("runs", "columns"):
-        if not isinstance(spec.get(key), list) or not all(isinstance(item, str) for item in spec[key]):
-            raise UserError(f"{place}: table {name}: {key} is not a list of names")
-    return str(name)
+    checked(OwnTable, spec, f"{place}: table {name}")
 
 
 def own_view(results: Results, book: Book, protocol: str, name: str, spec: dict[str, Any]) -> View:
     """A row a run: what was measured of it on its first detector's boxes, or on ``boxes``; and its GFLOPs."""
-    columns, rows = spec["columns"], []
-    for run in spec["runs"]:
-        rows.append(
-            (Slot(run), *(_slot(results, book, protocol, name, spec, run, column) for column in columns))
-        )
-    labels = ("Run", *columns)
-    header = (tuple((Slot(label), 1) for label in labels),)
-    notes = tuple(filter(None, [str(spec.get("note", ""))]))
-    return View(f"table-{name}", spec["title"], notes, header, tuple(rows), labels)
+    columns = spec["columns"]
+    rows = [
+        [Slot(run), *(_slot(results, book, protocol, name, spec, run, column) for column in columns)]
+        for run in spec["runs"]
+    ]
+    notes = filter(None, [spec.get("note", "")])
+    return view(f"table-{name}", spec["title"], ("Run", *columns), rows, *notes)
 
 
 def _slot(
@@ -63,12 +66,4 @@ def _slot(
     if estimate is None:
         return absent(f"no {column} of {run} on {boxes}")
     address = evaluation_address(book, results, run, boxes, estimate.seeds, protocol)
-    values = {"ours": estimate.value}
-    if estimate.low < estimate.high:
-        values |= {"low": estimate.low, "high": estimate.high}
-    return Slot(
-        cells={
-            quantity: book.add(place, run, column, quantity, v, f"{v:.1f}", unit="%", address=address)
-            for quantity, v in values.items()
-        }
-    )
+    return Slot(cells=book.add_all(place, run, column, estimate.by_quantity, address))

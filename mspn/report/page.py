@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+from pydantic import BaseModel, ConfigDict
 
-from mspn.errors import UserError
 from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.paper import FIGURES, Figures, load_figures
@@ -26,16 +25,14 @@ from mspn.report.cells import Book, Cell
 from mspn.report.claims import ClaimResult, count_verdicts
 from mspn.report.claims_view import claim_context, write_claims
 from mspn.report.draws import Draws
+from mspn.report.first_screen import elsewhere, is_silent, learnt, outcome, warnings
 from mspn.report.formats import WRITERS, caption
-from mspn.report.learnt import is_silent, learnt
-from mspn.report.outcome import elsewhere, outcome
-from mspn.report.pck_view import pck_view
 from mspn.report.planned import deviations
 from mspn.report.points import main_ceiling
 from mspn.report.reference import load_reference
 from mspn.report.results import Results, collect
 from mspn.report.rules import RULES
-from mspn.report.state import warnings
+from mspn.report.settings import checked, read_settings
 from mspn.report.style import Drawn
 from mspn.report.tables import Tables, load_layout
 from mspn.report.tidy import write_tidy
@@ -84,7 +81,7 @@ def _context(
         costs.flops_view(results, book),
         costs.ceilings_view(results, book),
         extras.evaluations_view(results, book),
-        pck_view(results, book),
+        extras.pck_view(results, book),
         extras.protocols_view(results, book),
         extras.detectors_view(results, book),
     ]
@@ -116,14 +113,20 @@ def _context(
     }
 
 
-def load_ledger(path: Path = LEDGER) -> list[dict[str, str]]:
+class LedgerEntry(BaseModel):
+    """A row of the protocol ledger."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    topic: str
+    paper: str
+    released: str
+    default: str
+    source: str
+
+
+def load_ledger(path: Path = LEDGER) -> list[LedgerEntry]:
     """The protocol ledger; UserError where it is missing or malformed."""
-    try:
-        return extras.check_ledger(yaml.safe_load(project_file(path).read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
+    return checked(list[LedgerEntry], read_settings(path), path)
 
 
 def draw(

@@ -217,15 +217,11 @@ COLOURS = {"left_": "#56b4e9", "right_": "#ff8c32", "": "#ffffff"}
 RIM = "#000000aa"
 
 
-@dataclass(frozen=True)
-class Overlay:
-    """A picture, (H, W, 3) RGB, and the limbs predicted on it by side, each (2, 2), in its pixels."""
-
-    picture: np.ndarray
-    limbs: dict[str, list[np.ndarray]]
+Overlay = tuple[np.ndarray, dict[str, list[np.ndarray]]]  # a picture (H, W, 3) RGB; limbs on it by side
 
 
 def _overlay(path: Path, predictions: list[dict[str, Any]], skeleton: Skeleton) -> Overlay:
+    """The picture, reduced, and what is predicted on it: each limb (2, 2) in its pixels."""
     from PIL import Image
 
     with Image.open(path) as opened:
@@ -239,7 +235,7 @@ def _overlay(path: Path, predictions: list[dict[str, Any]], skeleton: Skeleton) 
             joints = np.asarray(prediction["keypoints"], float).reshape(-1, 3)[:, :2] * reduction
             for a, b in skeleton.limbs:
                 limbs[_side(skeleton.joints[a], skeleton.joints[b])].append(joints[[a, b]])
-    return Overlay(picture, limbs)
+    return picture, limbs
 
 
 def _save_overlays(overlays: list[Overlay], folder: Path, name: str, words: str) -> None:
@@ -255,22 +251,22 @@ def _save_overlays(overlays: list[Overlay], folder: Path, name: str, words: str)
 
 
 def _draw_overlay(ax: Axes, overlay: Overlay) -> None:
-    ax.imshow(overlay.picture)
-    every = [limb for limbs in overlay.limbs.values() for limb in limbs]
+    picture, limbs = overlay
+    ax.imshow(picture)
+    every = [limb for group in limbs.values() for limb in group]
     ax.add_collection(LineCollection(every, colors=RIM, linewidths=2.2, capstyle="round"))
     for side, colour in COLOURS.items():
-        limbs = LineCollection(overlay.limbs[side], colors=colour, linewidths=1.3, capstyle="round")
-        ax.add_collection(limbs)
-    height, width = overlay.picture.shape[:2]
+        ax.add_collection(LineCollection(limbs[side], colors=colour, linewidths=1.3, capstyle="round"))
+    height, width = picture.shape[:2]
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
 def _overlay_svg(overlay: Overlay) -> str:
     """The same for the page: the picture as a JPEG, a fraction of what matplotlib's PNG takes."""
-    height, width = overlay.picture.shape[:2]
-    every = [limb for limbs in overlay.limbs.values() for limb in limbs]
-    body = _jpeg(overlay.picture) + _strokes(every, RIM, 4.0)
-    body += "".join(_strokes(overlay.limbs[side], colour, 2.4) for side, colour in COLOURS.items())
+    picture, limbs = overlay
+    height, width = picture.shape[:2]
+    body = _jpeg(picture) + _strokes([limb for group in limbs.values() for limb in group], RIM, 4.0)
+    body += "".join(_strokes(limbs[side], colour, 2.4) for side, colour in COLOURS.items())
     return _svg(width, height, body)
 
 

@@ -42,12 +42,6 @@ def pack(addresses: Iterable[Address], link: Callable[..., str]) -> str:
     return _dump(document)
 
 
-def links(page: str) -> list[str]:
-    """The links of a page's addresses."""
-    data = _unpack(page)
-    return [f"{data['folders'][entry[2]]}/{entry[3]}" for entry in data["entries"] if len(entry) > 2]
-
-
 def without_links(page: str, keep: Callable[[str], bool]) -> str:
     """The page with the links of its addresses that ``keep`` refuses made plain text."""
     data = _unpack(page)

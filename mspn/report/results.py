@@ -109,6 +109,12 @@ class Estimate:
     high: float
     seeds: tuple[int, ...]
 
+    @property
+    def by_quantity(self) -> dict[str, float]:
+        """The value, and the ends; [0.0, 0.0] of a network that finds nothing is no interval."""
+        ends = {"low": self.low, "high": self.high} if self.low < self.high else {}
+        return {"ours": self.value, **ends}
+
 
 @dataclass(frozen=True)
 class Results:
@@ -134,7 +140,6 @@ class Results:
         return self.experiment.results / "flops" / "trained.csv"
 
     def training(self, run: Run, seed: int) -> Training | None:
-        """The training of a run and seed, if it is done."""
         return self.trainings.get(self.experiment.training_id(run, seed)) if run.network else None
 
     def estimate(self, run: str, detector: str, metric: str, protocol: str = "paper") -> Estimate | None:

@@ -4,13 +4,11 @@ import datetime
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from mspn.errors import UserError
 from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
-from mspn.files import project_file
+from mspn.report.settings import checked, read_settings
 
 RULES = CONFIG / "claims.yaml"
 
@@ -87,12 +85,4 @@ class Rules(_Strict):
 
 def load_rules(path: Path = RULES) -> Rules:
     """Read and check the rules; UserError lists every wrong entry."""
-    try:
-        return Rules.model_validate(yaml.safe_load(project_file(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run from the repository's root") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise UserError(f"{path}: {len(lines)} wrong\n" + "\n".join(lines)) from None
+    return checked(Rules, read_settings(path), path)

@@ -91,12 +91,8 @@ def figure(
     width: float, height: float, rows: int = 1, columns: int = 1
 ) -> Iterator[tuple[Figure, np.ndarray]]:
     """A figure of (rows, columns) axes in the house style, its size in inches; closed afterwards."""
-    with plt.rc_context(_RC):
-        fig, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
-        try:
-            yield fig, axes
-        finally:
-            plt.close(fig)
+    with _sheet(width, height, layout="constrained") as fig:
+        yield fig, fig.subplots(rows, columns, squeeze=False)
 
 
 def draw(
@@ -128,10 +124,10 @@ def draw(
 
 
 @contextmanager
-def _sheet(width: float, height: float) -> Iterator[Figure]:
+def _sheet(width: float, height: float, layout: Any = None) -> Iterator[Figure]:
     """An empty figure of that size in inches, closed afterwards."""
     with plt.rc_context(_RC):
-        fig = plt.figure(figsize=(width, height))
+        fig = plt.figure(figsize=(width, height), layout=layout)
         try:
             yield fig
         finally:

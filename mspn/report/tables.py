@@ -5,13 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mspn.errors import UserError
 from mspn.experiment.config import CONFIG
 from mspn.experiment.grid import Run
 from mspn.experiment.paper import FLOPS, Figure, Figures
-from mspn.files import project_file
 from mspn.report.addresses import paper_address
 from mspn.report.cells import Book, signed
 from mspn.report.measured import Measures
@@ -19,7 +16,8 @@ from mspn.report.own_tables import check_own, own_view
 from mspn.report.points import ceiling
 from mspn.report.reference import Reference
 from mspn.report.results import Results
-from mspn.report.views import Slot, View
+from mspn.report.settings import read_settings
+from mspn.report.views import Slot, View, view
 
 TABLES = CONFIG / "tables.yaml"
 SIDES = ("paper", "ours", "reference run")  # what one of the paper's columns becomes, in this order
@@ -27,12 +25,7 @@ SIDES = ("paper", "ours", "reference run")  # what one of the paper's columns be
 
 def load_layout(path: Path = TABLES) -> dict[str, Any]:
     """``tables.yaml``; UserError where it is missing or malformed."""
-    try:
-        layout = yaml.safe_load(project_file(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
+    layout = read_settings(path)
     missing = {"protocol", "metrics", "hidden", "tables"} - set(layout or ())
     if missing:
         raise UserError(f"{path}: missing {', '.join(sorted(missing))}")
@@ -73,7 +66,6 @@ class Tables:
     # ---- one figure ----
 
     def printed(self, figure: Figure) -> Slot:
-        """The paper's number as a slot."""
         cell = self.book.add(
             f"Table {figure.table}", figure.row, figure.column, "paper", figure.number, figure.value,
             unit=figure.unit, status="printed", reason="; ".join(figure.remarks),
@@ -251,8 +243,7 @@ class Tables:
             f"Paper: {split}. {self.layout['hidden'][split]}.",
             self._note(number),
         )
-        header = (tuple((Slot(label), 1) for label in labels),)
-        return View(f"table-{number}", spec["title"], tuple(filter(None, notes)), header, tuple(body), labels)
+        return view(f"table-{number}", spec["title"], labels, body, *filter(None, notes))
 
     def _ours_row(self, name: str, about: list[str], own: list[Slot]) -> list[Slot]:
         """Ours in a long table; where nothing was measured the reason once, over all columns."""

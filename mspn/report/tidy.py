@@ -36,7 +36,6 @@ CURVE = [
 
 
 def write_tidy(results: Results, paper: Figures, draws: Draws, out: Path) -> None:
-    """Write both files into a folder."""
     for name, columns, rows in (
         ("runs", RUNS, _runs(results)),
         ("curve", CURVE, _curve(results, paper, draws)),

@@ -1,4 +1,4 @@
-"""Check a bundle: every file is as it was packed, and every figure is what its matches give."""
+"""A bundle checked, its files against the manifest and its figures against its matches; and put back."""
 
 import hashlib
 import tempfile
@@ -11,7 +11,7 @@ from typing import Any
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError, shown
 from mspn.evaluation.rescoring import MATCHES, check_evaluation
-from mspn.files import read_sealed
+from mspn.files import atomic, read_sealed
 from mspn.report.bundle import MANIFEST
 
 METRICS = "metrics.json"
@@ -129,3 +129,29 @@ def _rescored(folder: Path) -> int:
     except (LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{folder / METRICS}: not a metrics file ({error!r})") from None
     return 1
+
+
+def restore(archive: Path, root: Path = Path()) -> int:
+    """Write the archive's files below ``results/`` into ``root`` where they are not there yet; the graph goes
+    on from them.
+
+    Returns how many were written. Raises UserError, with nothing written, where the archive is not as packed,
+    or a file of the same name and other content is there.
+    """
+    findings = verify(archive)
+    wrong = [name for kind in ("changed", "missing", "damaged") for name in findings[kind]]
+    if wrong:
+        raise UserError(f"{archive}: not as packed ({', '.join(wrong[:3])}); mspn report verify lists all")
+    files = {
+        root / name: data
+        for name, data in read_archive(archive)
+        if data is not None and name.startswith("results/") and name not in findings["extra"]
+    }
+    for path, data in files.items():
+        if path.exists() and path.read_bytes() != data:
+            raise UserError(f"{path}: is there with other content than in {archive}; move it away first")
+    fresh = {path: data for path, data in files.items() if not path.exists()}
+    for path, data in fresh.items():
+        with atomic(path) as temporary:
+            temporary.write_bytes(data)
+    return len(fresh)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mspn.report.cells import Cell
+from mspn.report.cells import Book, Cell
 
 BLANK = {"", "-", "–"}  # texts that say nothing
 
@@ -57,5 +57,13 @@ def view(id: str, title: str, labels: Sequence[str], rows: Sequence[Sequence[Slo
 
 
 def number(cell: Cell) -> Slot:
-    """A slot of one measured number."""
     return Slot(cells={"ours": cell})
+
+
+def measured(
+    book: Book, place: tuple[str, str, str], value: float | None, digits: int, address: str, unit: str = ""
+) -> Slot:
+    """A slot of a number that was measured, which is registered at its (place, row, column); else a dash."""
+    if value is None:
+        return Slot("–")
+    return number(book.add(*place, "ours", value, f"{value:.{digits}f}", unit=unit, address=address))
