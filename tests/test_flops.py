@@ -12,6 +12,7 @@ from torch import nn
 
 from mspn.commands.cli import main
 from mspn.errors import UserError
+from mspn.experiment import grid, paper
 from mspn.experiment.grid import load_grid
 from mspn.experiment.load import load_experiment
 from mspn.experiment.networks import NETWORKS, network_spec
@@ -194,10 +195,13 @@ both\t\t64x64\t\tmpii\tgt\tsmall,twin
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[str]:
-    (tmp_path / "figures.tsv").write_text(FIGURES)
-    (tmp_path / "grid.tsv").write_text(GRID)
-    return ["--figures", str(tmp_path / "figures.tsv"), "--grid", str(tmp_path / "grid.tsv")]
+def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The paper's figures in a working directory with a grid of its own."""
+    monkeypatch.chdir(tmp_path)
+    for path, text in ((paper.FIGURES, FIGURES), (grid.GRID, GRID)):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    return paper.FIGURES
 
 
 def test_paper_figures(tmp_path: Path) -> None:
@@ -216,9 +220,9 @@ def test_paper_figures(tmp_path: Path) -> None:
     assert printed_gflops(file) == {"mspn-1": 4.4, "mspn-2xres18": 4.0}
 
 
-def test_command(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(figures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert main(["flops", *files, "--out", str(out), "--json"]) == 0
+    assert main(["flops", "--out", str(out), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads((out / "flops.json").read_text())
     rows: dict[str, Any] = {row["run"]: row for row in document["rows"]}
@@ -241,24 +245,19 @@ def test_command(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
     assert {row["counted"] for row in ledger} == {"True", "False"}
 
 
-def test_command_prints_what_was_asked_for(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["flops", "both", *files]) == 0
+def test_command_prints_what_was_asked_for(figures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flops", "both"]) == 0
     text = capsys.readouterr().out
     assert "mspn-1" not in text and "both: not printed: the sum of its members small, twin" in text
-    assert main(["flops", "small", *files, "--csv"]) == 0
-    assert capsys.readouterr().out.startswith("run,network,input,joints,scales,parameters,")
-    assert main(["flops", "small", *files, "--ledger"]) == 0
+    assert main(["flops", "small", "--ledger"]) == 0
     assert capsys.readouterr().out.startswith("run,operator,counted,in_convention,macs,calls\nsmall,")
-    assert main(["flops", "nothing", *files]) == 2
+    assert main(["flops", "nothing"]) == 2
     assert "unknown run nothing" in capsys.readouterr().err
 
 
-def test_a_figure_that_differs_fails_the_command(
-    files: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    figures = Path(files[1])
+def test_a_figure_that_differs_fails_the_command(figures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures.write_text(FIGURES + "9\tsmall\tGFLOPs\t9.9\tGFLOPs\t\t5\t\tsmall\t\n")
-    assert main(["flops", "small", *files]) == 1
+    assert main(["flops", "small"]) == 1
     assert "small: differs: no known reason" in capsys.readouterr().out
 
 

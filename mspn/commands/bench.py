@@ -9,5 +9,4 @@ HELP = "measure throughput on this machine"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One sub-command per subject of ``mspn.commands.benchmarks``."""
     add_verbs(parser, benchmarks, "subject")

@@ -12,14 +12,12 @@ HELP = "what perfect heat maps would score at a scale's input sizes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which scale, where to."""
     parser.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there (default: print only)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, print, write."""
     import json
 
     from mspn.evaluation.ceiling import ceilings

@@ -12,7 +12,6 @@ HELP = "count persons beside the paper's counts and check COCO's split"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the data sets lie."""
     parser.add_argument(
         "--coco", type=Path, metavar="ROOT", help="folder with annotations/ of 2014, 2017 or both"
     )
@@ -22,7 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the counts and checks."""
     import json
 
     from mspn.data.census import check_coco_split, count_coco, count_mpii

@@ -11,12 +11,10 @@ HELP = "check that networks of your own keep what the benchmark asks of a networ
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The scale."""
     parser.add_argument("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check and print."""
     from mspn.experiment.load import load_experiment
     from mspn.networks.contract import own_networks
 

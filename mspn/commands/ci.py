@@ -16,7 +16,6 @@ HELP = "confidence intervals of COCO keypoint results files, and the paired diff
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The files."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="one or two results files")
     parser.add_argument("--truth", type=Path, required=True, help="the annotations, person_keypoints_*.json")
     parser.add_argument(
@@ -26,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score and print."""
     import json
 
     from mspn.errors import UserError
@@ -42,7 +40,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """The figures for people."""
     from tabulate import tabulate
 
     columns = {letter: entry["figures"] for letter, entry in zip("AB", found["files"], strict=False)}

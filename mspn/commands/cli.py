@@ -1,8 +1,8 @@
 """The command line: one verb per step of the benchmark.
 
 Each verb is a module of ``mspn.commands`` with three names: ``HELP`` (one line), ``add_arguments(parser)``
-and ``run(args) -> int`` (the exit code). Those modules import torch inside ``run`` only, so that ``--help``
-and the rules that need no torch stay fast.
+and ``run(args) -> int``, which does and prints what the module's docstring says and returns the exit code.
+Those modules import torch inside ``run`` only, so that ``--help`` and the rules that need no torch stay fast.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import NoReturn
 import mspn
 from mspn import commands
 from mspn.errors import UserError, did_you_mean
+from mspn.experiment.config import parse_size
 from mspn.files import explained
 
 
@@ -29,6 +30,14 @@ class Parser(argparse.ArgumentParser):
         choice = re.search(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)$", message)
         hint = did_you_mean(choice[1], re.findall(r"[\w.-]+", choice[2])) if choice else ""
         self.exit(2, f"{self.prog}: {message}; {hint}{self.prog} --help says more\n")
+
+
+def to_size(text: str) -> tuple[int, int]:
+    """What an option such as ``--input 256x192`` says: height and width."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def verbs_of(package: ModuleType) -> dict[str, ModuleType]:

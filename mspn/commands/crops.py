@@ -7,18 +7,19 @@ checked before it starts. Afterwards the mean difference to crops straight from 
 import argparse
 import os
 
+from mspn.commands.cli import to_size
+
 HELP = "make the crop store that training reads"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to make, and how."""
     parser.add_argument("--scale", default="demo", help="the scale (default: %(default)s)")
     parser.add_argument("--dataset", required=True, help="a data set of the scale")
-    size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument(
+    shape = parser.add_mutually_exclusive_group(required=True)
+    shape.add_argument(
         "--run", dest="run_name", metavar="RUN", help="a run of the grid, for its input size at this scale"
     )
-    size.add_argument("--input", metavar="HxW", help="the input size in pixels, such as 256x192")
+    shape.add_argument("--input", type=to_size, metavar="HxW", help="the input size, such as 256x192")
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="threads")
     parser.add_argument("--estimate", action="store_true", help="say how large the store would be, and stop")
     parser.add_argument(
@@ -27,22 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make, estimate or verify the store."""
     from mspn.data.crops import estimate, layout, make_store
     from mspn.data.load import load_split
     from mspn.data.store import mean_difference, open_store, verify_store
     from mspn.errors import UserError
-    from mspn.experiment.config import parse_size
     from mspn.experiment.load import load_experiment
     from mspn.files import write_json
 
     experiment = load_experiment(args.scale)
-    try:
-        size = (
-            experiment.input_size(experiment.run(args.run_name)) if args.run_name else parse_size(args.input)
-        )
-    except ValueError as error:
-        raise UserError(f"--input: {error}") from None
+    size = args.input or experiment.input_size(experiment.run(args.run_name))
     settings = experiment.scale.crops
     if args.dataset not in experiment.scale.datasets:
         there = ", ".join(experiment.scale.datasets)

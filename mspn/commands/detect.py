@@ -14,14 +14,12 @@ HELP = "write a detector's boxes and measure their AP"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which detector on which data set."""
     parser.add_argument("--scale", default="demo", help="the scale (default: %(default)s)")
     parser.add_argument("--dataset", default="coco", help="a data set of the scale (default: coco)")
     parser.add_argument("--detector", required=True, help="a detector of the scale, such as gt or det-49.4")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write ``{detector}.json`` and ``{detector}.metrics.json``."""
     from mspn.data.detectors import BOXES_HASH, detect
     from mspn.data.load import is_mpii, load_annotations, load_split
     from mspn.errors import UserError

@@ -15,19 +15,12 @@ HELP = "check all that a scale needs, with a remedy for each thing that is wrong
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The scale and the profile it is to run with."""
     parser.add_argument("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
     parser.add_argument("--profile", type=Path, metavar="DIR", help="the Snakemake profile that will be used")
-    parser.add_argument(
-        "--deep", action="store_true", help="also read every picture, crop, weight and result that is there"
-    )
+    parser.add_argument("--deep", action="store_true", help="also read pictures, crops, weights and results")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
-        "--failures",
-        nargs="+",
-        metavar="LOGS",
-        help="only say what logs, or folders of them, tell of failures",
-    )
+    failures = "only say what logs, or folders of them, tell of failures"
+    parser.add_argument("--failures", nargs="+", metavar="LOGS", help=failures)
     parser.add_argument("--since", type=float, default=0.0, metavar="T", help="of these, since Unix time T")
 
 

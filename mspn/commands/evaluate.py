@@ -17,7 +17,6 @@ HELP = "score a trained run, or imported weights, under every protocol"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which run, and on what machine."""
     parser.add_argument("--scale", default="demo", help="scale by name or file (demo)")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--run", dest="run_name", metavar="RUN", help="a run of the grid")
@@ -33,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print the figures of the paper's protocol, and the first of the others'."""
     import json
 
     import torch

@@ -13,7 +13,6 @@ HELP = "write a network as ONNX"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which weights, and where to."""
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="F", help="a weight file")
     parser.add_argument("--to", choices=("onnx",), required=True, help="the format")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write")
@@ -21,7 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export and say what was written."""
     import json
 
     from mspn.evaluation.export import export_onnx

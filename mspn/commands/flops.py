@@ -14,30 +14,22 @@ well, it only tells the joints of data sets that the grid alone does not know.
 import argparse
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 HELP = "parameters and FLOPs of every run, beside the paper's figures"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which runs, and in which form."""
     parser.add_argument("runs", nargs="*", metavar="RUN", help="runs of the grid (default: all)")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write flops.csv, flops.json and ledger.csv there"
-    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write flops.csv, flops.json, ledger.csv")
     parser.add_argument("--scale", help="count what this scale trains (name or path)")
     parser.add_argument("--full-size", action="store_true", help="with --scale: the full size all the same")
-    parser.add_argument("--grid", type=Path, help="another grid")
-    parser.add_argument(
-        "--figures", type=Path, help="the paper's figures (default: reports/paper/figures.tsv)"
-    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print rows and ledger as JSON")
-    form.add_argument("--csv", action="store_true", help="print the rows as CSV")
     form.add_argument("--ledger", action="store_true", help="print the operators counted and skipped as CSV")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, write."""
     import torch
 
     threads = torch.get_num_threads()
@@ -52,31 +44,31 @@ def _trained(args: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
 
-    import pandas as pd
     from tabulate import tabulate
 
     from mspn.errors import UserError
-    from mspn.experiment.grid import GRID
     from mspn.experiment.load import load_experiment
-    from mspn.files import write_hash, write_text
     from mspn.networks.flops import trained
 
-    if args.figures or args.ledger:
-        raise UserError("--scale: --figures and --ledger are of the full size; add --full-size")
-    experiment = load_experiment(args.scale, args.grid or GRID)
+    if args.ledger:
+        raise UserError("--scale: --ledger is of the full size; add --full-size")
+    experiment = load_experiment(args.scale)
     _check_names(args.runs, experiment.grid)
     records = [asdict(row) for row in trained(experiment) if not args.runs or row.run in args.runs]
-    text = pd.DataFrame(records).to_csv(index=False)
     if args.out:
-        write_text(args.out / "trained.csv", text)
-        write_hash(args.out / "trained.csv")
-    if args.json:
-        print(json.dumps(records, indent=1))
-    elif args.csv:
-        print(text, end="")
-    else:
-        print(tabulate(records, headers="keys", floatfmt=".4g"))
+        _write_csv(args.out / "trained.csv", records)
+    print(json.dumps(records, indent=1) if args.json else tabulate(records, headers="keys", floatfmt=".4g"))
     return 0
+
+
+def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
+    """A row each, and the file's hash beside it."""
+    import pandas as pd
+
+    from mspn.files import write_hash, write_text
+
+    write_text(path, pd.DataFrame(records).to_csv(index=False))
+    write_hash(path)
 
 
 def _check_names(names: list[str], there: Collection[str]) -> None:
@@ -94,24 +86,21 @@ def _full(args: argparse.Namespace) -> int:
 
     import pandas as pd
 
-    from mspn.experiment.grid import GRID, load_grid
+    from mspn.experiment.grid import load_grid
     from mspn.experiment.load import load_experiment
-    from mspn.experiment.paper import FIGURES, printed_gflops
-    from mspn.files import write_hash, write_json, write_text
+    from mspn.experiment.paper import printed_gflops
+    from mspn.files import write_json, write_text
     from mspn.networks.flops import compare
 
-    grid = load_grid(args.grid or GRID)
-    own = load_experiment(args.scale, args.grid or GRID).grid if args.scale else {}
-    grid = {name: run if run.joint_set else own.get(name, run) for name, run in grid.items()}
+    own = load_experiment(args.scale).grid if args.scale else {}
+    grid = {name: run if run.joint_set else own.get(name, run) for name, run in load_grid().items()}
     for name in [name for name, run in grid.items() if not run.joint_set]:
         print(f"mspn: run {name} left out: the joints of {grid[name].data} stand in a scale", file=sys.stderr)
         del grid[name]
     _check_names(args.runs, grid)
     wanted = set(args.runs or grid)
     wanted |= {member for name in wanted for member in grid[name].members}
-    printed = printed_gflops(args.figures or FIGURES)
-    rows, ledger = compare({name: entry for name, entry in grid.items() if name in wanted}, printed)
-
+    rows, ledger = compare({name: grid[name] for name in grid if name in wanted}, printed_gflops())
     records = [asdict(row) for row in rows]
     document = {
         "convention": "multiply-adds of convolutions on the inference path, one image, / 2^30",
@@ -119,17 +108,13 @@ def _full(args: argparse.Namespace) -> int:
         "rows": records,
         "ledger": ledger,
     }
-    rows_csv = pd.DataFrame(records).to_csv(index=False)
     ledger_csv = pd.DataFrame(ledger).astype({"calls": "Int64"}).to_csv(index=False)
     if args.out:
-        write_text(args.out / "flops.csv", rows_csv)
-        write_hash(args.out / "flops.csv")
+        _write_csv(args.out / "flops.csv", records)
         write_text(args.out / "ledger.csv", ledger_csv)
         write_json(args.out / "flops.json", document)
     if args.json:
         print(json.dumps(document, indent=1))
-    elif args.csv:
-        print(rows_csv, end="")
     elif args.ledger:
         print(ledger_csv, end="")
     else:

@@ -10,48 +10,30 @@ See docs/published-weights.md.
 import argparse
 from pathlib import Path
 
+from mspn.commands.cli import to_size
+
 HELP = "turn a published checkpoint into this project's weights"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to read, where to write, and what may be missing."""
     parser.add_argument("checkpoint", type=Path, help="the published .pth file")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write .safetensors")
-    parser.add_argument(
-        "--input", metavar="HxW", help="input size in pixels (default: 256x192, MPII 256x256)"
-    )
-    parser.add_argument(
-        "--allow-partial",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="PATTERN",
-        help="names in the checkpoint's layout, * and ? allowed, that may be missing or left over; what is "
-        "missing keeps random initial weights, and such a file is refused by evaluation",
-    )
-    parser.add_argument(
-        "--channels",
-        choices=("rgb", "bgr"),
-        help="what the checkpoint's network read (default: the release BGR, mmpose RGB)",
-    )
+    add = parser.add_argument
+    add("--input", type=to_size, metavar="HxW", help="input size (default: 256x192, MPII 256x256)")
+    add("--allow-partial", nargs="+", action="extend", default=[], metavar="PATTERN", help="names in the "
+        "checkpoint's layout, * and ? allowed, that may be missing or left over; what is missing keeps "
+        "random initial weights, and such a file is refused by evaluation")  # fmt: skip
+    add("--channels", choices=("rgb", "bgr"), help="what it read (default: the release BGR, mmpose RGB)")
     parser.add_argument("--json", action="store_true", help="print the new file's header as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import and say what was done."""
     import json
 
-    from mspn.errors import UserError
-    from mspn.experiment.config import parse_size
     from mspn.networks.import_checkpoint import import_checkpoint
 
-    try:
-        size = parse_size(args.input) if args.input else None
-    except ValueError as error:
-        raise UserError(f"--input: {error}") from None
-    read, header = import_checkpoint(
-        args.checkpoint, args.out, input_size=size, allow_partial=args.allow_partial, channels=args.channels
-    )
+    how = {"input_size": args.input, "allow_partial": args.allow_partial, "channels": args.channels}
+    read, header = import_checkpoint(args.checkpoint, args.out, **how)
     if args.json:
         told = {"layout": read.layout, "left_over": read.left_over, "same": read.same}
         print(json.dumps({**header, **told}, indent=1))

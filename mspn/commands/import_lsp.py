@@ -13,14 +13,12 @@ HELP = "write LSP Extended in COCO's layout"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to read and where to write."""
     parser.add_argument("folder", type=Path, help="folder with images/ and joints.mat")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="such as data/lsp")
     parser.add_argument("--json", action="store_true", help="print import.json")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import and say what was done."""
     import json
 
     from mspn.data.lsp import import_lsp

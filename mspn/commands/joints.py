@@ -14,13 +14,11 @@ HELP = "write a joint set's file from annotations in COCO's layout"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to read and where to write."""
     parser.add_argument("annotations", type=Path, help="such as person_keypoints_train.json")
     parser.add_argument("--out", type=Path, required=True, metavar="YAML", help="such as dog.yaml")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write, and say which sigmas are missing."""
     import yaml
 
     from mspn.errors import UserError

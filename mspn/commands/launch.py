@@ -10,7 +10,6 @@ HELP = "start a verb on GPUs of its own"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The GPUs, how far they are shared, and the verb with its arguments."""
     parser.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs to hold; 0: run on the CPU")
     parser.add_argument("--gres", default="", help="the same in SLURM's words, such as gpu:a100:2")
     parser.add_argument("--share", type=int, default=1, metavar="N", help="verbs that may share one GPU")
@@ -20,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, lease, and become the verb."""
     from mspn.cluster.launch import launch, promised
     from mspn.errors import UserError
 

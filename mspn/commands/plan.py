@@ -15,61 +15,31 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from mspn.commands.power import IMAGES, SEEDS
+
 HELP = "jobs, GPU hours, wall time and disk of a scale, before they are spent"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The scale, the machine, and the budget."""
     from mspn.cluster.costs import PEAKS, SHARE, THROUGHPUT
 
     add = parser.add_argument
     add("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
     add("--gpus", type=int, default=8, metavar="N", help="GPUs at hand (default: 8)")
     add("--gpus-each", type=int, default=1, metavar="N", help="GPUs of one training (default: 1)")
-    add(
-        "--gpu",
-        default="a100",
-        choices=[*PEAKS, "cpu"],
-        help="their kind, where nothing was measured (default: a100)",
-    )
-    add(
-        "--share",
-        type=float,
-        default=SHARE,
-        help="the share of its peak that training reaches, where nothing was measured: an assumption "
-        f"(default: {SHARE}, rather of compiled networks)",
-    )
+    kinds = [*PEAKS, "cpu"]
+    add("--gpu", default="a100", choices=kinds, help="their kind, where nothing was measured (default: a100)")
+    add("--share", type=float, default=SHARE, help="share of its peak that training reaches, where nothing "
+        f"was measured: an assumption (default: {SHARE}, rather of compiled networks)")  # fmt: skip
     add("--budget-hours", type=float, metavar="H", help="GPU hours to spend: which tables do they buy?")
-    add(
-        "--bench",
-        type=Path,
-        default=THROUGHPUT,
-        metavar="DIR",
-        help=f"measured speeds (default: {THROUGHPUT})",
-    )
-    add(
-        "--profile",
-        type=Path,
-        metavar="DIR",
-        help="the Snakemake profile that will be used: speeds measured with its options are taken",
-    )
-    add(
-        "--image-deviation",
-        type=float,
-        metavar="AP",
-        help="standard deviation of an AP over samples of images, what runs do not share, if not as measured",
-    )
-    add(
-        "--seed-deviation",
-        type=float,
-        metavar="AP",
-        help="standard deviation of a training's AP over seeds, if not as measured",
-    )
+    add("--bench", type=Path, default=THROUGHPUT, metavar="DIR", help="measured speeds (%(default)s)")
+    add("--profile", type=Path, metavar="DIR", help="take the speeds measured with this profile's options")
+    add("--image-deviation", type=float, metavar="AP", help=f"{IMAGES}, if not as measured")
+    add("--seed-deviation", type=float, metavar="AP", help=f"{SEEDS}, if not as measured")
     add("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan and print."""
     import json
 
     from mspn.cluster.doctor import read_site
@@ -97,7 +67,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(plan: dict[str, Any]) -> str:
-    """The plan for people."""
     jobs = ", ".join(f"{number} {rule}" for rule, number in plan["jobs"].items())
     hours, longest = plan["gpu_hours"], plan["longest_training"]
     lines = [
@@ -162,7 +131,6 @@ def describe(plan: dict[str, Any]) -> str:
 
 
 def describe_claims(claims: dict[str, Any]) -> list[str]:
-    """Which effects can be found, for people."""
     if not claims["statements"]:
         return ["No statement of the claims can be judged at this scale."]
     looks = ", ".join(map(str, claims["looks"]))

@@ -12,32 +12,20 @@ import argparse
 from typing import Any
 
 HELP = "the chance that each statement of the claims is decided, by simulation"
+IMAGES = "standard deviation of an AP over samples of images, what runs do not share"
+SEEDS = "standard deviation of a training's AP over seeds"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The noise and the number of simulated experiments."""
     add = parser.add_argument
     add("--seeds", type=int, default=5, metavar="N", help="seeds of each run, 2 or more (default: 5)")
-    add(
-        "--image-deviation",
-        type=float,
-        default=0.15,
-        metavar="AP",
-        help="standard deviation of an AP over samples of images, what runs do not share (default: 0.15)",
-    )
-    add(
-        "--seed-deviation",
-        type=float,
-        default=0.15,
-        metavar="AP",
-        help="standard deviation of a training's AP over seeds (default: 0.15)",
-    )
+    add("--image-deviation", type=float, default=0.15, metavar="AP", help=f"{IMAGES} (default: 0.15)")
+    add("--seed-deviation", type=float, default=0.15, metavar="AP", help=f"{SEEDS} (default: 0.15)")
     add("--experiments", type=int, default=2000, metavar="N", help="simulated experiments (default: 2000)")
     add("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate and print."""
     import json
 
     from mspn.errors import UserError
@@ -55,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(table: dict[str, Any]) -> str:
-    """The table in Markdown."""
     lines = [
         "| | statement | kind | paper, AP | supported | contradicted |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -26,7 +26,6 @@ EXAMPLES = 3  # named of all else
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Weights, pictures, and where the results go."""
     add = parser.add_argument
     add("--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="weight file(s)")
     add("--images", type=Path, nargs="+", required=True, metavar="PATH", help="pictures, or folders of them")
@@ -40,7 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict and print what was done and what was not."""
     import json
     import warnings
 
@@ -77,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _told(summary: dict[str, Any], out: Path) -> list[str]:
-    """The summary in sentences."""
     lines = [
         f"{summary['persons']} persons on {summary['predicted']} of {summary['pictures']} pictures, "
         f"{summary['joints_above_threshold']} of {summary['joints']} joints above the threshold "

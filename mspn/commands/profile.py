@@ -15,7 +15,6 @@ HELP = "write a profile for this machine or cluster"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to run, with what, and where the profile goes."""
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--partition", help="the SLURM partition to run in")
     place.add_argument("--local", action="store_true", help="this machine, without a cluster")
@@ -27,7 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, write, and say how to use it."""
     import os
 
     from mspn.cluster import profiles

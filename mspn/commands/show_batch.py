@@ -12,7 +12,6 @@ HELP = "write a sheet of augmented crops with joints and targets"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which samples, and where to."""
     parser.add_argument("--scale", default="demo", help="the scale (default: %(default)s)")
     parser.add_argument("--run", dest="run_name", metavar="RUN", required=True, help="a run of the grid")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png or .jpg to write")
@@ -24,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the sheet."""
     from mspn.data.augment import AUGMENTATIONS
     from mspn.data.load import join, load_training
     from mspn.errors import UserError

@@ -15,7 +15,6 @@ ORDER = ("done", "running", "queued", "stopped", "failed", "waiting")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The scale."""
     parser.add_argument("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
     parser.add_argument("--json", action="store_true", help="print JSON, every job of the graph with it")
 
@@ -33,7 +32,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """The status for people."""
     rows = [("rule", ORDER), *((rule, [n.get(s, "·") for s in ORDER]) for rule, n in found["counts"].items())]
     table = [f"{name:13}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows]
     parts = [[f"Scale {found['scale']}: {_who(found)}"], table]

@@ -15,7 +15,6 @@ HELP = "make a small data set out of COCO"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """From where, how much, and where to."""
     parser.add_argument(
         "--coco", type=Path, required=True, metavar="DIR", help="COCO 2017, in its own layout"
     )
@@ -26,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make it and say what is in it."""
     from mspn.data.subset import make_subset, read_ids
     from mspn.files import writing
 

@@ -29,15 +29,11 @@ _OWN: dict[str, Any] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to make, or what to describe."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--scale", help="make the data set that this scale asks for (see --dataset)")
     what.add_argument("--out", type=Path, metavar="DIR", help="make a data set of your own in this folder")
     what.add_argument("--statistics", type=Path, metavar="DIR", help="only describe this data set")
-    parser.add_argument(
-        "--dataset",
-        help="which of the scale's data sets; default: coco",
-    )
+    parser.add_argument("--dataset", help="which of the scale's data sets; default: coco")
     own = parser.add_argument_group("with --out")
     own.add_argument("--layout", choices=("coco", "mpii"), help="default: coco")
     own.add_argument("--difficulty", choices=("calm", "plain", "bench", "hard"), help="default: plain")
@@ -45,15 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--train-images", type=int, metavar="N", help="default: 200")
     own.add_argument("--val-images", type=int, metavar="N", help="default: 50")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
-    parser.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="draw pictures with their joints to this file"
-    )
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw pictures with joints to this file")
     parser.add_argument("--json", action="store_true", help="print the statistics as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make, describe, draw."""
     from mspn.data.synth.statistics import describe, statistics_of
 
     root = args.statistics or _make(args)
@@ -69,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> Path:
-    """Make the data set and return its folder."""
     from mspn.data.synth import make_dataset
 
     given = {key: getattr(args, key) for key in _OWN if getattr(args, key) is not None}

@@ -45,7 +45,6 @@ HELP = "train one run with one seed, or go on with it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which run, and how to use the machine."""
     parser.add_argument("--scale", default="demo", help="a scale's name, or a YAML file (default: demo)")
     parser.add_argument("--run", dest="run_name", metavar="RUN", help="a run of the grid")
     parser.add_argument("--seed", type=int, default=0, help="its seed (default: 0)")

@@ -11,7 +11,6 @@ HELP = "decide a round of a search for recipes, or gather the search in a table"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which scale, and where to."""
     parser.add_argument("--scale", required=True, help="a scale with a search, by name or file")
     parser.add_argument("--run", dest="row", metavar="RUN", help="decide a round of this row of the grid")
     parser.add_argument("--round", type=int, default=1, metavar="N", help="which round of it (default: 1)")
@@ -19,7 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the outcome; write it."""
     import csv
     import io
 

@@ -18,14 +18,12 @@ HELP = "bootstrap: replicates per second at COCO's size"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The size of the evaluation and how many replicates."""
     parser.add_argument("--images", type=int, default=5000, help="images (5000)")
     parser.add_argument("--replicates", type=int, default=1000, help="replicates (1000)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Time the replicates and print seconds of processor time."""
     from mspn.evaluation.metrics.bootstrap import replicates
 
     matches = made_up(args.images)

@@ -11,15 +11,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from mspn.commands.cli import to_size
+
 HELP = "the input pipeline: exact and store against the literal per-sample method"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How much to measure, on what."""
     parser.add_argument(
         "--samples", type=int, default=512, help="samples by each path (default: %(default)s)"
     )
-    parser.add_argument("--input", default="256x192", metavar="HxW", help="input size (default: %(default)s)")
+    parser.add_argument("--input", default="256x192", type=to_size, metavar="HxW", help="(256x192)")
     parser.add_argument("--augmentation", default="released", choices=("released", "paper-literal"))
     parser.add_argument("--workers", type=int, default=0, help="also by the clock, with this many threads")
     parser.add_argument(
@@ -29,26 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print the table."""
     import json
     import tempfile
 
-    from mspn.errors import UserError
-    from mspn.experiment.config import parse_size
     from mspn.training.throughput import measure
 
-    try:
-        size = parse_size(args.input)
-    except ValueError as error:
-        raise UserError(f"--input: {error}") from None
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(size, args.augmentation, args.samples, args.workers, args.synthetic, Path(folder))
+        how = (args.input, args.augmentation, args.samples, args.workers, args.synthetic)
+        result = measure(*how, Path(folder))
     print(json.dumps(result, indent=1) if args.json else "\n".join(table(result)))
     return 0
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """The result as lines of text."""
     lines = [
         f"{result['pictures']}; input {result['input']}, augmentation {result['augmentation']}, "
         f"{result['samples']} samples a path, one core, OpenCV {result['opencv']}",

@@ -13,19 +13,17 @@ from collections.abc import Callable
 import numpy as np
 
 HELP = "decoding: persons per second, batched and per joint"
+PERSONS, FEWER = 128, 16  # whose heat maps are decoded in a pass: batched, and one by one
+KERNEL = 5  # of COCO's joints
+SECONDS = 2.0  # about how long each is measured
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The size of what is decoded."""
-    parser.add_argument("--persons", type=int, default=128, help="heat maps decoded per pass (128)")
-    parser.add_argument("--kernel", type=int, default=5, help="side of the Gaussian filter (5)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="about how long each is measured (2)")
     parser.add_argument("--noise", action="store_true", help="maps of nothing but noise")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure both and print persons per second of processor time and their ratio."""
     import cv2
     import torch
 
@@ -33,18 +31,16 @@ def run(args: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    maps = make_maps(args.persons, args.noise)
+    maps = make_maps(PERSONS, args.noise)
     tensor = torch.from_numpy(maps)
-    batched = _rate(lambda: decode(tensor, args.kernel), args.persons, args.seconds)
-    literal = _rate(lambda: reference(maps[:16], args.kernel), min(16, args.persons), args.seconds)
+    batched = _rate(lambda: decode(tensor, KERNEL), PERSONS)
+    literal = _rate(lambda: reference(maps[:FEWER], KERNEL), FEWER)
     result = {"batched_persons_s": batched, "literal_persons_s": literal, "ratio": batched / literal}
     if args.json:
         print(json.dumps(result))
     else:
         print(f"batched {batched:8.0f} persons/s\nliteral {literal:8.0f} persons/s")
-        print(
-            f"ratio   {batched / literal:8.1f}  (17 joints, 64x48 maps, {args.kernel}x{args.kernel} filter)"
-        )
+        print(f"ratio   {batched / literal:8.1f}  (17 joints, 64x48 maps, {KERNEL}x{KERNEL} filter)")
     return 0
 
 
@@ -91,10 +87,10 @@ def _one_joint(heat_map: np.ndarray, kernel: int, border: int = 10) -> tuple[flo
     return x * 4 + 2, y * 4 + 2, float(heat_map[round(y), round(x)]) / 255 + 0.5
 
 
-def _rate(work: Callable[[], object], persons: int, seconds: float) -> float:
+def _rate(work: Callable[[], object], persons: int) -> float:
     work()  # warm-up
     passes, start = 0, time.process_time()
-    while (elapsed := time.process_time() - start) < seconds:
+    while (elapsed := time.process_time() - start) < SECONDS:
         work()
         passes += 1
     return passes * persons / elapsed

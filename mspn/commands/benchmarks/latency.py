@@ -23,7 +23,6 @@ FEWER = 4  # it is timed so many times less often: a pass of it takes long enoug
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which scale, how often, where to."""
     parser.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
     parser.add_argument("--repeats", type=int, default=20, help="crops timed per network (default: 20)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the CSV there (default: print only)")
@@ -31,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, write."""
     import json
 
     import pandas as pd
