@@ -1,4 +1,4 @@
-"""The report's own tables: all evaluations, protocols, detectors; the environment and the ledger."""
+"""The report's own tables: all evaluations, PCK, protocols, detectors; and the environment."""
 
 from itertools import pairwise
 

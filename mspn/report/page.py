@@ -204,32 +204,23 @@ def relative(path: Path, out: Path) -> str:
 # ---- numbers that are neither a table's nor a figure's ----
 
 
-def _computed(book: Book, out: Path) -> str:
-    return file_address(book, "Counted from the cells of this report", out / "cells.csv")
+def _count(book: Book, row: str, column: str, count: int, address: str) -> Cell:
+    return book.add("Summary", row, column, "count", count, str(count), status="derived", address=address)
 
 
 def _counts(claims: list[ClaimResult], book: Book, out: Path) -> list[tuple[str, Cell]]:
     address = file_address(book, "Counted from the claims", out / "claims.csv")
-    return [
-        (
-            verdict,
-            book.add(
-                "Summary", "claims", verdict, "count", count, str(count), status="derived", address=address
-            ),
-        )
-        for verdict, count in count_verdicts(claims).items()
-    ]
+    found = count_verdicts(claims)
+    return [(verdict, _count(book, "claims", verdict, count, address)) for verdict, count in found.items()]
 
 
 def _facts(results: Results, book: Book, out: Path) -> list[tuple[str, list[Cell]]]:
     """The summary's lines: words and the counts that stand before them."""
-    experiment, address = results.experiment, _computed(book, out)
+    experiment = results.experiment
+    address = file_address(book, "Counted from the cells of this report", out / "cells.csv")
 
     def line(words: str, *counts: int) -> tuple[str, list[Cell]]:
-        return words, [
-            book.add("Summary", words, f"count {i}", "count", n, str(n), status="derived", address=address)
-            for i, n in enumerate(counts, start=1)
-        ]
+        return words, [_count(book, words, f"count {i}", n, address) for i, n in enumerate(counts, start=1)]
 
     wanted = {(run.run, detector, seed) for run, seed, detector in experiment.evaluations()}
     trainings = experiment.trainings()
