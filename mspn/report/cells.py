@@ -9,7 +9,7 @@ import pandas as pd
 
 # printed: the paper's. measured: ours. derived: computed from others on the page. The rest hold no number and
 # say why.
-Status = Literal["printed", "measured", "derived", "not run", "cited", "hidden", "none"]
+Status = Literal["printed", "measured", "derived", "not run", "cited"]
 CELL_COLUMNS = (
     "id",
     "place",

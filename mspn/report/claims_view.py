@@ -62,10 +62,6 @@ def _statement_context(result: StatementResult, address: str, book: Book) -> dic
         place = ("Claims", f"statement {result.name}", statement.words, quantity)
         return book.add(*place, value, text, unit=unit, status=status, address=address)
 
-    def slot(**values: float | None) -> Slot:
-        """Cells of what there is: the first is the slot's main one."""
-        return Slot(cells={name: cell(name, value) for name, value in values.items() if value is not None})
-
     def single(quantity: str, value: float | None, **more: Any) -> Slot:
         return Slot("–") if value is None else Slot(cells={"ours": cell(quantity, value, **more)})
 
@@ -83,7 +79,9 @@ def _statement_context(result: StatementResult, address: str, book: Book) -> dic
         "unit": statement.unit,
         "verdict": result.verdict,
         "reason": result.reason,
-        "ours": Slot("–") if result.ours is None else slot(**interval),
+        "ours": Slot("–")
+        if result.ours is None
+        else Slot(cells={name: cell(name, value) for name, value in interval.items() if value is not None}),
         "level": single("level", level, digits=1, unit="%"),
         "margin": single("margin", None if statement.kind == "fewer" else result.margin),
         "paper": Slot("–") if result.paper is None else Slot(cells={"paper": cell("paper", result.paper)}),

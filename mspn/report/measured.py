@@ -66,14 +66,14 @@ class Measures:
 
     def _box_ap(self, figure: Figure) -> Measured:
         name = ("coco", figure.detector)
-        value = box_ap(self.results.boxes.get(name, {}))
+        value = self.results.boxes.get(name, {}).get("box_ap")
         if value is None:
             return Measured("not run", f"no boxes of {figure.detector} at this scale")
         path = self.results.experiment.boxes_file(*name).with_suffix(".metrics.json")
         address = file_address(
             self.book, f"Box AP of {figure.detector}", path, Entry("detector", figure.detector)
         )
-        return Measured("measured", "", self._subtract({"ours": value}, figure), address)
+        return Measured("measured", "", self._subtract({"ours": float(value)}, figure), address)
 
     def _accuracy(self, figure: Figure) -> Measured:
         experiment, protocol = self.results.experiment, self.layout["protocol"]
@@ -96,9 +96,3 @@ class Measures:
         if self.results.experiment.scale.name != "paper" or figure.split in self.layout["hidden"]:
             return values
         return {**values, "difference": values["ours"] - figure.number}
-
-
-def box_ap(content: dict[str, Any]) -> float | None:
-    """The measured box AP, in percent, of a detector's metrics file; None where it is not defined (MPII)."""
-    value = content.get("box_ap")
-    return None if value is None else float(value)

@@ -79,9 +79,8 @@ class Tables:
         measured = self.measures.measure(figure)
         place = f"Table {figure.table}"
         if not measured.values:
-            words = {"hidden": "hidden", "cited": "cited"}.get(measured.status, "not run")
             cell = self.book.add(
-                place, figure.row, figure.column, "ours", None, words,
+                place, figure.row, figure.column, "ours", None, measured.status,
                 unit=figure.unit, status=measured.status, reason=measured.reason,
             )  # fmt: skip
             return Slot(cells={"ours": cell})
