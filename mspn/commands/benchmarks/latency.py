@@ -179,5 +179,5 @@ def _measure(decisions: dict[str, dict[str, Any]], device: "torch.device") -> di
                 for key in networks:
                     times[key].append(once(key, batch))
             for key in networks:
-                found[key][str(batch)] = statistics.quantiles(times[key], n=4)
+                found[key][str(batch)] = statistics.quantiles(times[key], n=4, method="inclusive")
     return found

@@ -3,7 +3,8 @@
 Every variant trains the same network for a few steps in a process of its own, so that its peak memory is its
 own: fp32 and bf16, each with and without channels-last, with gradient checkpointing, on a GPU also tf32,
 compiled, and with CUDA graphs. "former" is the literal step (``mspn.training.literal``), in the allocator's
-default state. With one CPU thread a step's time is the processor's, so that other processes count less.
+default state. With ``--rounds`` the variants take turns, and a ratio is the median of the rounds'. With one
+CPU thread a step's time is the processor's, so that other processes count less.
 
 Images are random pictures of COCO's size, read through a crop store as training does.
 
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -53,6 +54,7 @@ PAPER_SAMPLES = 90_000 * 256  # paper, section 4.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is trained and how much of it."""
     add = parser.add_argument
     add("--network", default="mspn-2", help="(default: mspn-2)")
     add("--input", default="256x192", type=to_size, help="height x width (default: 256x192)")
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, help="samples per step (default: 8 on the CPU, 32 on a GPU, as many as batch "
         "norm sees at the paper scale)")  # fmt: skip
     add("--steps", type=int, help="timed steps per variant (default: 3 on the CPU, 30 on a GPU)")
+    add("--rounds", type=int, default=1, help="times that the variants take turns (default: 1)")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: auto)")
     add("--threads", type=int, help="CPU threads (default: all cores)")
     add("--workers", type=int, default=0, help="threads that make batches (default: 0)")
@@ -70,11 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Measure each variant in a process of its own and print a table or JSON."""
     if args.variant and len(args.variant) == 1 and args.json:
         print(json.dumps(measure(args, args.variant[0])))
         return 0
     names = args.variant or _variants(args)
-    rows = [_in_own_process(args, name) for name in names]
+    rounds = [[_in_own_process(args, name) for name in names] for _ in range(args.rounds)]
+    rows = [_together(turns, rounds) for turns in zip(*rounds, strict=True)]
     if args.json:
         print(json.dumps(rows, indent=1))
         return 0
@@ -88,13 +93,20 @@ def run(args: argparse.Namespace) -> int:
         hours = PAPER_SAMPLES / row["images_per_s"] / 3600
         print(
             f"\n{row['variant']}\n"
-            f"  {row['images_per_s']:.2f} images/s, {row['images_per_s'] / first['images_per_s']:.2f} times "
+            f"  {row['images_per_s']:.2f} images/s, {median(row['ratios']):.2f} times "
             f"{first['variant']}; {row['data_wait']:.1%} of the time waiting for data\n"
             f"  peak memory {row['peak_memory_bytes'] / 2**30:.2f} GiB; {row['achieved']:.0%} of the matrix "
             f"rate of {row['matrix_gflops']:.0f} GFLOP/s in {row['precision']}\n"
             f"  the paper's 90,000 steps of 256 would take {hours:.1f} h"
         )
     return 0
+
+
+def _together(turns: Sequence[dict[str, Any]], rounds: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """A variant's row of medians over its turns, with each turn's ratio to the first variant's."""
+    speeds = [row["images_per_s"] for row in turns]
+    ratios = [speed / row[0]["images_per_s"] for speed, row in zip(speeds, rounds, strict=True)]
+    return {**turns[-1], "images_per_s": median(speeds), "ratios": ratios}
 
 
 def _variants(args: argparse.Namespace) -> list[str]:
@@ -121,6 +133,7 @@ def _in_own_process(args: argparse.Namespace, name: str) -> dict[str, Any]:
 
 
 def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
+    """One variant, measured in this process."""
     import os
 
     import torch
