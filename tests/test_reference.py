@@ -59,7 +59,7 @@ def rows_of(text: str) -> list[str]:
 
 
 def networks() -> list[str]:
-    """A line of Markdown for each run: its AP at each budget, the last one's interval, its seeds, the paper's."""
+    """A line of Markdown for each run: its AP at each budget, the interval, the seeds, the paper's."""
     with (REPORT / "curve.csv").open(encoding="utf-8") as file:
         curve = [row for row in csv.DictReader(file) if row["metric"] == "AP" and row["boxes"] == "det-49.4"]
     found: dict[str, dict[str, dict[str, str]]] = {}

@@ -58,7 +58,7 @@ def plain(x: float) -> str:
 def legend(ax: Axes, otherwise: str) -> None:
     """The legend; without anything to explain the words in the middle of the empty axes."""
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="lower right", fontsize=style.SMALL)
+        ax.legend(loc="best", fontsize=style.SMALL)
     else:
         ax.text(0.5, 0.5, otherwise, transform=ax.transAxes, ha="center", color=style.MUTED)
 
