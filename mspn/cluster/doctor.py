@@ -205,10 +205,10 @@ def check_results(experiment: Experiment) -> Check:
     wanted, now = experiment.trainings(), code_hash("mspn", "baselines")
     folders = [p.parent for p in sorted((experiment.results / "trainings").glob("*/environment.json"))]
     used = [folder for folder in folders if folder.name in wanted]
-    other = sum(read_json(folder / "environment.json").get("code") != now for folder in used)
+    other = sum(_record(folder / "environment.json").get("code") != now for folder in used)
     check.facts.append(f"{len(used)} of {len(wanted)} trainings, {other} by other code of the same revisions")
     unused = [folder for folder in folders if folder.name not in wanted]
-    former = [f for f in unused if "code" in read_json(f / "config.json").get("identity", {})]
+    former = [f for f in unused if "code" in _record(f / "config.json").get("identity", {})]
     if former:
         check.warn(
             f"{len(former)} trainings are named after the text of the code, as they once were, such as "
@@ -219,6 +219,15 @@ def check_results(experiment: Experiment) -> Check:
     if len(unused) > len(former):
         check.facts.append(f"{len(unused) - len(former)} of other configurations or revisions beside them")
     return check
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """A training's record; empty where it is damaged, which the check of figures says."""
+    try:
+        record = read_json(path)
+    except UserError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def check_workflow(logs: Path, state: Path = STATE) -> Check:
@@ -305,4 +314,5 @@ def _sizes(experiment: Experiment) -> dict[str, float]:
 
 def as_json(checks: list[Check]) -> str:
     """The checks for programs: name, facts, findings with problem, remedy and level."""
-    return json.dumps([{**vars(c), "findings": [vars(f) for f in c.findings]} for c in checks], indent=1)
+    values = [{**vars(check), "findings": [vars(finding) for finding in check.findings]} for check in checks]
+    return json.dumps(values, indent=1, default=str)

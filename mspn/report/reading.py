@@ -15,9 +15,11 @@ from mspn.evaluation.rescoring import check_evaluation
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.identity import content_hash
+from mspn.experiment.log import read_log
 from mspn.files import check_hash, read_sealed, sha256
 
 AGAIN = "make it again"
+TRAIN_AGAIN = "take it from a copy, or train again"
 NAMED = 5  # damaged files that a message names; the rest are counted
 T = TypeVar("T")
 
@@ -106,15 +108,25 @@ def read_box_metrics(boxes: Path) -> dict[str, Any]:
 
 def read_record(path: Path) -> dict[str, Any]:
     """A training's record of its configuration or environment; empty where the file is absent."""
-    if not path.is_file():
-        return {}
-    remedy = "take it from a copy, or train again: snakemake -R train"
-    record: dict[str, Any] = read_sealed(path, "training's record", remedy)
+    record = read_sealed(path, "training's record", TRAIN_AGAIN) if path.is_file() else {}
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: not a training's record; {TRAIN_AGAIN}")
     return record
 
 
-def stale(experiment: Experiment, run: Run, seed: int, detector: str, address: dict[str, Any]) -> str:
-    """Why an evaluation is of other weights, data or boxes than the present ones; empty where it is not."""
+def check_log(path: Path, record: dict[str, Any]) -> None:
+    """UserError where a training's log is there and not the one that its record speaks of."""
+    if path.is_file():
+        read_log(path, record, TRAIN_AGAIN)
+
+
+def stale(
+    experiment: Experiment, run: Run, seed: int, detector: str, address: dict[str, Any], damage: Damage
+) -> str:
+    """Why an evaluation is of other weights, data or boxes than the present ones; empty where it is not.
+
+    ``damage`` notes weights that cannot be read.
+    """
     there = address.get("training_id")
     members = [experiment.grid[name] for name in run.members] or [run]
     if there != "+".join(experiment.training_id(member, seed) for member in members):
@@ -122,7 +134,7 @@ def stale(experiment: Experiment, run: Run, seed: int, detector: str, address: d
     measured = str(address.get("tensor_hash")).split("+")
     for member, there in zip(members, measured, strict=False):
         path = experiment.weights_file(member, seed)
-        if _hash_of_weights(path) not in (None, there):
+        if damage.reading(path, _hash_of_weights) not in (None, there):
             return f"measured on other weights than those of {path}, which were trained again since"
     return _other_data(experiment, run, detector, address)
 
