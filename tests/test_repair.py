@@ -89,6 +89,7 @@ def test_one_command_makes_again_what_is_damaged_and_no_other_training(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
     results = folder / "results/own"
+    trainings = sorted(results.glob("trainings/*"))
     (weights,) = results.glob("trainings/mspn-1-*/weights.safetensors")
     whole = load_weights(weights)[1]["tensor_hash"]
     flip(weights, -300)
@@ -104,7 +105,8 @@ def test_one_command_makes_again_what_is_damaged_and_no_other_training(tmp_path)
     assert "doctor --scale own.yaml --deep --repair" in done.stdout
     done = doctor(folder, "--repair")
     assert done.returncode == 0, done.stdout + done.stderr
-    text = snakemake(folder, "--dry-run", *own).stdout
+    records = [f"results/own/trainings/{path.name}/environment.json" for path in trainings]
+    text = snakemake(folder, "--dry-run", *own, *records).stdout
     found = re.findall(
         r"^rule (\w+):\n(?:    input:.*\n)?    output: results/own/([^/]+(?:/[^/]+)?)", text, re.M
     )
@@ -116,7 +118,7 @@ def test_one_command_makes_again_what_is_damaged_and_no_other_training(tmp_path)
             ("latency", "latency.csv"),
         ]
     ), text
-    done = snakemake(folder, *own)
+    done = snakemake(folder, *own, *records)
     assert done.returncode == 0, done.stdout + done.stderr
     assert load_weights(weights)[1]["tensor_hash"] == whole
     done = doctor(folder)

@@ -152,7 +152,11 @@ def make_store(
     shards = np.split(np.arange(len(persons)), np.flatnonzero(np.diff(shard_of(place))) + 1)
     folder.mkdir(parents=True, exist_ok=True)
     begun = folder / "plan.json"
-    if not begun.exists() or read_json(begun) != plan:
+    try:
+        same = begun.exists() and read_json(begun, "plan of a crop store") == plan
+    except UserError as error:
+        raise UserError(f"{error}; remove it, and the whole store is made anew") from None
+    if not same:
         _clear(folder)
     done = [finished_shard(folder, number) for number in range(len(shards))]
     missing = [rows for rows, note in zip(shards, done, strict=True) if note is None]

@@ -100,18 +100,33 @@ def read_ceilings(path: Path) -> dict[tuple[str, str, str, str], float]:
 def read_box_metrics(boxes: Path) -> dict[str, Any]:
     """What a file of boxes measures; UserError where it is not the file that was measured."""
     path = boxes.with_suffix(".metrics.json")
-    content: dict[str, Any] = read_sealed(path, "box metrics file", AGAIN)
+    content = read_sealed(path, "box metrics file", AGAIN)
+    numbers = ("expected_box_ap", "box_ap", "detections")
+    if not isinstance(content, dict) or not all(_is_number(content.get(key)) for key in numbers):
+        raise UserError(f"{path}: not what `mspn detect` writes; {AGAIN}")
     if BOXES_HASH in content and boxes.is_file() and sha256(boxes) != content[BOXES_HASH]:
         raise UserError(f"{boxes}: not the boxes that {path} speaks of; {AGAIN}")
-    return content
+    return dict(content)
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """A training's record of its configuration or environment; empty where the file is absent."""
     record = read_sealed(path, "training's record", TRAIN_AGAIN) if path.is_file() else {}
-    if not isinstance(record, dict):
+    try:
+        sound = all(isinstance(attempt, dict) for attempt in record.get("attempts", []))
+        numbers = [record.get(key) for key in ("wall_s", "device_s", "data_wait_s", "peak_memory_bytes")]
+        if recipe := record.get("recipe"):
+            numbers += [recipe["batch"], recipe["iterations"]]
+    except (AttributeError, LookupError, TypeError):
+        sound, numbers = False, []
+    if not sound or not all(_is_number(value) for value in numbers):
         raise UserError(f"{path}: not a training's record; {TRAIN_AGAIN}")
     return record
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value that was read is a finite number, or none is told."""
+    return value is None or (type(value) in (int, float) and abs(value) < 1e18)
 
 
 def check_log(path: Path, record: dict[str, Any]) -> None:
