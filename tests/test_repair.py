@@ -108,7 +108,7 @@ def test_one_command_makes_again_what_is_damaged_and_no_other_training(tmp_path)
     records = [f"results/own/trainings/{path.name}/environment.json" for path in trainings]
     text = snakemake(folder, "--dry-run", *own, *records).stdout
     found = re.findall(
-        r"^rule (\w+):\n(?:    input:.*\n)?    output: results/own/([^/]+(?:/[^/]+)?)", text, re.M
+        r"^rule (\w+):\n(?:    input:.*\n)?    output: results/own/([^/\n]+(?:/[^/\n]+)?)", text, re.M
     )
     assert sorted(found) == sorted(
         [
