@@ -23,6 +23,7 @@ from mspn.evaluation.rescoring import EVIDENCE, evidence
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.load import load_experiment
+from mspn.experiment.log import HASHES, log_hashes
 from mspn.experiment.paper import Figures, load_figures
 from mspn.files import sha256, write_hash, write_sealed
 from mspn.report import points, popover
@@ -225,6 +226,7 @@ def write_training(experiment: Experiment, run: Run, seed: int) -> None:
         "versions": {"python": "3.11"},
         "wall_s": 12.5, "device_s": 10.0 + len(run.run), "data_wait_s": 0.5, "peak_memory_bytes": 2**29,
         "attempts": [{"started": "2024-05-06T07:08:09+00:00"}],
+        HASHES: log_hashes((folder / "log.jsonl").read_bytes()),
     }  # fmt: skip
     write(folder / "environment.json", environment)
 

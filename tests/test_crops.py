@@ -189,7 +189,7 @@ def test_an_interrupted_making_goes_on(persons, tmp_path, monkeypatch):
     monkeypatch.setattr(crops, "read_picture", read)
     assert make(folder, persons) == whole
     assert (folder / "00000.npy").stat().st_mtime_ns == made
-    verify_store(folder)
+    assert verify_store(folder) == (whole, [])
 
 
 def test_a_making_does_not_depend_on_threads(persons, tmp_path):
@@ -202,9 +202,20 @@ def test_a_damaged_shard_is_made_anew_and_found_by_verify(persons, tmp_path, mon
     data = bytearray((tmp_path / "00001.npy").read_bytes())
     data[-1] ^= 255
     (tmp_path / "00001.npy").write_bytes(data)
-    with pytest.raises(UserError, match=r"00001.npy: damaged"):
-        verify_store(tmp_path)
-    assert make(tmp_path, persons) == whole == verify_store(tmp_path)
+    assert verify_store(tmp_path) == (whole, [tmp_path / "00001.npy"])
+    assert make(tmp_path, persons) == whole
+    assert verify_store(tmp_path) == (whole, [])
+
+
+@pytest.mark.parametrize("key", ["checks", "lengths"])
+def test_a_damaged_note_of_a_shard_is_found_by_verify_and_the_shard_made_anew(persons, tmp_path, key):
+    whole, note = make(tmp_path, persons), tmp_path / "00000.json"
+    value = json.loads(note.read_text())
+    value[key][0] += 1
+    note.write_text(json.dumps(value))
+    assert verify_store(tmp_path) == (whole, [note])
+    assert make(tmp_path, persons) == whole
+    assert verify_store(tmp_path) == (whole, [])
 
 
 def test_a_damaged_crop_is_refused_when_it_is_read(persons, tmp_path, monkeypatch):

@@ -111,6 +111,14 @@ DAMAGES = {
     "edited FLOPs": (lambda: edit("results/madeup/flops/flops.csv", "4", "5"), "flops.csv: not as it was"),
     "FLOPs cut": (lambda: cut("results/madeup/flops/flops.csv"), "flops.csv: not as it was"),
     "latency cut": (lambda: cut("results/madeup/latency.csv"), "latency.csv: not as it was"),
+    "an edited log": (
+        lambda: edit(str(min(Path().glob("results/madeup/trainings/*/log.jsonl"))), "1.0", "1.5"),
+        "log.jsonl: not the log that environment.json",
+    ),
+    "a record of something else": (
+        lambda: min(Path().glob("results/madeup/trainings/*/environment.json")).write_text('{"attempts": 3}'),
+        "environment.json: not a training's record",
+    ),
     "an edited ceiling": (
         lambda: edit("results/madeup/ceiling.json", "83.25", "84.25"),
         "ceiling.json: not as",

@@ -18,6 +18,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mspn.cluster.site import read_site
 from mspn.data.coco import read_annotations, read_coco
 from mspn.data.detectors import box_ap, read_detections
 from mspn.data.mpii import read_mpii
@@ -32,7 +33,11 @@ from mspn.experiment.joint_sets import load_joint_set
 from mspn.experiment.load import load_experiment
 from mspn.experiment.paper import load_figures
 from mspn.files import write_sealed
+from mspn.report.diff import load_tolerances
+from mspn.report.layout import load_layout
+from mspn.report.page import load_ledger
 from mspn.report.reading import read_box_metrics, read_metrics, read_table
+from mspn.report.rules import load_rules
 from mspn.report.verify import verify
 from tests import report_tree
 from tests.data_cases import coco_annotation, write_coco, write_picture
@@ -136,6 +141,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "limbs": [["head", "tail"]],
     }
     (root / "set.yaml").write_text(yaml.safe_dump(joints))
+    for name in ("tables", "claims", "ledger", "tolerance"):
+        shutil.copy(f"workflow/config/{name}.yaml", root)
+    shutil.copy("workflow/profiles/slurm/config.yaml", root / "profile.yaml")
     return root
 
 
@@ -158,6 +166,14 @@ def read_people(root: Path) -> None:
     assert np.isfinite(persons.boxes).all() and (persons.boxes[:, 2:] > 0).all()
 
 
+def site_of(profile: Path) -> None:
+    """A profile as doctor reads it, without its cluster."""
+    text = profile.read_bytes().replace(b"executor: slurm", b"executor: local")
+    profile.write_bytes(text)
+    site = read_site(profile)
+    assert isinstance(site.gpus(), int) and site.memory_mb() >= 0 and site.training_options()
+
+
 # A file -> who reads it.
 READERS: dict[str, Callable[[Path], Any]] = {
     "annotations/person_keypoints_val.json": read_scored,
@@ -170,6 +186,11 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "metrics.json": lambda root: read_metrics(root / "metrics.json", "coco"),
     "own.yaml": lambda root: load_experiment(str(root / "own.yaml")),
     "set.yaml": lambda root: load_joint_set(str(root / "set.yaml")),
+    "tables.yaml": lambda root: load_layout(root / "tables.yaml"),
+    "claims.yaml": lambda root: load_rules(root / "claims.yaml"),
+    "ledger.yaml": lambda root: load_ledger(root / "ledger.yaml"),
+    "tolerance.yaml": lambda root: load_tolerances(root / "tolerance.yaml"),
+    "profile.yaml": lambda root: site_of(root / "profile.yaml"),
     "grid.tsv": lambda root: load_grid(root / "grid.tsv"),
     "figures.tsv": lambda root: load_figures(root / "figures.tsv"),
     "flops.csv": lambda root: read_table(root / "flops.csv"),

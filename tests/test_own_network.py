@@ -22,8 +22,9 @@ from mspn.networks.build import build_network, constructor, count_stages
 from mspn.networks.contract import check_network
 from mspn.networks.weights import load_network, save_weights
 from mspn.report.cells import Book
+from mspn.report.layout import TABLES, load_layout
 from mspn.report.results import collect
-from mspn.report.tables import TABLES, Tables, load_layout
+from mspn.report.tables import Tables
 from tests import report_tree
 from tests.test_workflow import ROOT, clone
 

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -246,6 +247,27 @@ def test_an_output_that_cannot_be_written_is_one_line(capsys, checkpoint, folder
     assert code == 2 and "cannot be written (File too large)" in printed.err
     with pytest.raises(UserError, match=r"out: cannot be written \(No space.*make room"), writing("out"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_pictures_that_cannot_be_taken_end_nothing_for_the_others(oracle, tmp_path):
+    """One too wide, one of a terabyte that takes no disk, an empty one; an overlay without place."""
+    folder = tmp_path / "p"
+    write_photos(folder, ["a.png", "b.png", "z.png"])
+    cv2.imwrite(str(folder / "wide.png"), np.zeros((1, 32_768, 3), np.uint8))
+    (folder / "empty.jpg").touch()
+    with (folder / "sparse.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "out/overlays/b.png.jpg").mkdir(parents=True)
+    notes = Notes("")
+    summary = predict.predict_photos(oracle, photos_of(folder), None, tmp_path / "out", notes)
+    assert [line["file_name"] for line in lines(tmp_path / "out")] == ["a.png", "b.png", "z.png"]
+    assert {path.name for path in (tmp_path / "out/overlays").glob("*.png.jpg") if path.is_file()} == {
+        "a.png.jpg",
+        "z.png.jpg",
+    }
+    unreadable = summary["left_out"][predict.UNREADABLE]["which"]
+    assert [Path(text.split(":")[0]).name for text in unreadable] == ["empty.jpg", "sparse.jpg", "wide.png"]
+    assert summary["left_out"][predict.UNDRAWN]["count"] == 1
 
 
 def test_results_do_not_go_through_a_link(oracle, tmp_path):

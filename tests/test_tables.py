@@ -23,10 +23,11 @@ from mspn.report.claims import evaluate
 from mspn.report.claims_view import claim_context
 from mspn.report.draws import Draws
 from mspn.report.formats import slot_text, to_csv, to_html, to_latex, to_markdown
+from mspn.report.layout import load_layout
 from mspn.report.reading import read_metrics
 from mspn.report.reference import load_reference
 from mspn.report.results import collect, sampled_lines, seed_halfwidth
-from mspn.report.tables import Tables, load_layout
+from mspn.report.tables import Tables
 from tests import report_tree
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mspn.cluster.findings import Check
-from mspn.cluster.preflight import used_splits
+from mspn.cluster.preflight import damaged_split, used_splits
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
 from mspn.evaluation.metrics.bootstrap import pack
@@ -17,20 +18,20 @@ from mspn.experiment.config import SynthData
 from mspn.experiment.experiment import Experiment
 from mspn.files import read_json
 from mspn.report.reading import Damage, read_box_metrics, read_metrics
-from mspn.report.results import collect
+from mspn.report.results import gather
 
-AGAIN = "snakemake --cores all --config scale={scale} -R {path}"
+
+def _again(experiment: Experiment, path: Path) -> str:
+    """The command that makes a file of the graph again."""
+    return f"snakemake --cores all --config scale={experiment.scale.name} -R {path}"
 
 
 def check_figures(experiment: Experiment) -> Check:
     """What the report would refuse: figures that do not belong to their files; and what is stale."""
-    check = Check("figures")
-    try:
-        results = collect(experiment)
-    except UserError as error:
-        problem, _, remedy = str(error).rpartition(". This makes them again: ")
-        check.wrong(problem or str(error), remedy or "mend the file that it names")
-        return check
+    check, damage = Check("figures"), Damage()
+    results = gather(experiment, damage)
+    for path, problem in damage.found.items():
+        check.wrong(problem, _again(experiment, path), path)
     check.facts.append(f"{len(results.evaluations)} evaluations agree with their matches")
     for evaluation in results.evaluations.values():
         if evaluation.stale:
@@ -59,15 +60,14 @@ def check_pictures(experiment: Experiment) -> Check:
         data, root = experiment.scale.datasets[name], experiment.data_folder(name)
         if isinstance(data, SynthData) and not (root / "dataset.json").exists():
             continue
-        remedy = (
-            f"mspn synth --scale {experiment.scale.name} --dataset {name}"
-            if isinstance(data, SynthData)
-            else "fetch these anew"
-        )
+        made = isinstance(data, SynthData)
+        remedy = "fetch it anew: no step of the workflow makes it"
+        if made:
+            remedy = f"mspn synth --scale {experiment.scale.name} --dataset {name}"
         try:
             pictures = list(load_split(data, root, split, check_pictures=False).pictures.values())
         except UserError as error:
-            check.wrong(str(error), remedy)
+            damaged_split(check, str(error), experiment, name, split)
             continue
         for picture in pictures:
             try:
@@ -75,7 +75,7 @@ def check_pictures(experiment: Experiment) -> Check:
                 if picture.sha256 is None:
                     read_upright(picture.path)
             except UserError as error:
-                check.wrong(str(error), remedy)
+                check.wrong(str(error), remedy, *([picture.path] if made else []))
         listed = sum(picture.sha256 is not None for picture in pictures)
         check.facts.append(f"{name} {split}: {len(pictures)} pictures, {listed} with a hash to compare")
     return check
@@ -90,10 +90,13 @@ def check_stores(experiment: Experiment) -> Check:
         dataset, _, size = manifest.parent.name.rpartition("-")
         again = f"mspn crops --scale {experiment.scale.name} --dataset {dataset} --input {size}"
         try:
-            found = verify_store(manifest.parent)
-            check.facts.append(f"{manifest.parent.name}: {found['persons']} persons")
+            found, damaged = verify_store(manifest.parent)
         except UserError as error:
-            check.wrong(str(error), again)
+            check.wrong(str(error), again, manifest)
+            continue
+        check.facts.append(f"{manifest.parent.name}: {found['persons']} persons")
+        for path in damaged:
+            check.wrong(f"{path}: damaged or missing", again, path)
     return check
 
 
@@ -108,59 +111,76 @@ def check_weight_files(experiment: Experiment) -> Check:
         try:
             load_weights(path)
         except UserError as error:
-            check.wrong(str(error), AGAIN.format(scale=experiment.scale.name, path=path))
+            check.wrong(str(error), _again(experiment, path), path)
     states = sorted(experiment.results.glob("checkpoints/*/step-*.ckpt"))
     states += sorted(experiment.results.glob("trunks/*/*/state.ckpt"))
     for path in states:
         try:
             read_checkpoint(path)
         except ValueError as error:
-            check.wrong(f"{path}: damaged ({error})", "remove it: a training goes on from the one before")
+            remedy = "move it away: a training goes on from the checkpoint before, a trunk is trained again"
+            check.wrong(f"{path}: damaged ({error})", remedy, path)
     check.facts.append(f"{len(weights)} weight files, {len(states)} checkpoints")
     return check
 
 
 def check_boxes(experiment: Experiment) -> Check:
-    """Every file of boxes is the one that was measured, and measures that again."""
+    """Every file of boxes measures what was measured of it; whether it is the same file is asked before."""
     from mspn.data.detectors import box_ap
-    from mspn.data.load import is_mpii, load_annotations
 
     check = Check("boxes, measured again")
     for path in sorted((experiment.results / "boxes").glob("*/*.metrics.json")):
         boxes = path.with_name(path.name.removesuffix(".metrics.json") + ".json")
-        again = AGAIN.format(scale=experiment.scale.name, path=boxes)
-        data = experiment.scale.datasets.get(boxes.parent.name)
         try:
             told = read_box_metrics(boxes)["box_ap"]
-            if data is None or is_mpii(data) or told is None:
-                continue
-            annotations = load_annotations(data, experiment.data_folder(boxes.parent.name), "val")
+        except (UserError, KeyError, TypeError):
+            continue  # the check of figures names it
+        annotations = truth(experiment, boxes.parent.name) if told is not None else None
+        if annotations is None:
+            continue
+        try:
             found = box_ap(annotations, read_json(boxes, "file of boxes"))
-            if abs(found - told) > 1e-6:
-                check.wrong(f"{boxes}: box AP {found:.4f}, and {told:.4f} in {path.name}", again)
-            check.facts.append(f"{boxes.stem} on {boxes.parent.name}: box AP {found:.1f}")
         except (UserError, KeyError, TypeError) as error:
-            check.wrong(str(error), again)
+            check.wrong(f"{boxes}: not a file of boxes: {error}", _again(experiment, boxes), boxes)
+            continue
+        if abs(found - told) > 1e-6:
+            problem = f"{boxes}: box AP {found:.4f}, and {told:.4f} in {path.name}"
+            check.wrong(problem, _again(experiment, boxes), boxes)
+        check.facts.append(f"{boxes.stem} on {boxes.parent.name}: box AP {found:.1f}")
     return check
+
+
+def truth(experiment: Experiment, dataset: str) -> dict[str, Any] | None:
+    """The annotations that a data set's predictions are scored by; None where they are MPII's or cannot be
+    read, which the check of pictures says.
+    """
+    from mspn.data.load import is_mpii, load_annotations, load_split
+
+    data = experiment.scale.datasets.get(dataset)
+    if data is None or is_mpii(data):
+        return None
+    root = experiment.data_folder(dataset)
+    try:
+        load_split(data, root, "val", check_pictures=False)  # compares the hashes that are listed
+        return load_annotations(data, root, "val")
+    except UserError:
+        return None
 
 
 def check_predictions(experiment: Experiment) -> Check:
     """Every evaluation's predictions, scored again, give its matches; and those its figures and intervals."""
-    check, damage = Check("evaluations, scored again"), Damage()
+    check = Check("evaluations, scored again")
     count = 0
     for folder, problem in _evaluations(experiment):
         count += 1
         if problem:
-            damage.found[folder / "metrics.json"] = problem
+            check.wrong(problem, _again(experiment, folder / "metrics.json"), folder / "metrics.json")
     check.facts.append(f"{count} evaluations")
-    if damage.found:
-        check.wrong("; ".join(damage.found.values()), damage.command(experiment.scale.name))
     return check
 
 
 def _evaluations(experiment: Experiment) -> Iterator[tuple[Path, str]]:
     """(folder, what is wrong with it or nothing) of every evaluation that is there."""
-    from mspn.data.load import load_annotations
     from mspn.evaluation.metrics import coco
 
     truths: dict[str, Any] = {}
@@ -168,22 +188,28 @@ def _evaluations(experiment: Experiment) -> Iterator[tuple[Path, str]]:
         folder, dataset = experiment.evaluation_folder(run, seed, detector), run.datasets[0]
         if not (folder / "metrics.json").is_file():
             continue
+        if dataset not in truths:
+            # MPII's predictions are kept rounded, and scored unrounded.
+            annotations = truth(experiment, dataset)
+            truths[dataset] = None if annotations is None else coco.index(annotations)
         try:
-            if dataset not in truths:
-                data, root = experiment.scale.datasets[dataset], experiment.data_folder(dataset)
-                given = run.joint_set == "mpii"  # its predictions are kept rounded, and scored unrounded
-                truths[dataset] = None if given else coco.index(load_annotations(data, root, "val"))
-            yield folder, _scored_again(folder, run.joint_set, truths[dataset])
+            address, rows, _ = read_metrics(folder / "metrics.json", run.joint_set)
+        except UserError:
+            continue  # the check of figures names it
+        try:
+            problem = _scored_again(folder, run.joint_set, address, rows, truths[dataset])
         except UserError as error:
-            yield folder, str(error)
+            problem = str(error)
+        yield folder, problem
 
 
-def _scored_again(folder: Path, joint_set: str, truth: Any) -> str:
+def _scored_again(
+    folder: Path, joint_set: str, address: dict[str, Any], rows: pd.DataFrame, truth: Any
+) -> str:
     """What is wrong with an evaluation; UserError names a damaged file."""
     from mspn.evaluation.metrics import coco
 
     joints, path = skeleton(joint_set), folder / "metrics.json"
-    address, rows, _ = read_metrics(path, joint_set)
     if not (folder / MATCHES).is_file():
         return ""
     matches = load_matches(folder / MATCHES)

@@ -8,22 +8,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
 from mspn.cluster import preflight
 from mspn.cluster.deep import check_figures, read_everything
 from mspn.cluster.failures import explain_files
 from mspn.cluster.findings import Check
 from mspn.cluster.jobs import STATE, controllers, outputs_being_made, slurm_jobs
-from mspn.cluster.launch import promised
 from mspn.cluster.lease import list_devices, visible_devices
-from mspn.cluster.profiles import Cluster, ask_cluster
 from mspn.cluster.remembered import RECORD
+from mspn.cluster.site import Site, read_site
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.identity import code_hash
@@ -31,54 +28,6 @@ from mspn.experiment.load import left_out, load_experiment
 from mspn.files import project_file, read_json
 
 LOCK = Path("requirements.lock")
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where the scale is to run: what a profile says, and what its cluster has (None: this machine)."""
-
-    profile: dict[str, Any]
-    cluster: Cluster | None
-
-    def gpus(self) -> int:
-        """GPUs of one training."""
-        train = self.profile.get("set-resources", {}).get("train", {})
-        return promised(int(train.get("gpu", 0)), str(train.get("gres", "")))
-
-    def training_options(self) -> dict[str, Any]:
-        """The options of speed and memory of trainings: compile, gradient_checkpointing, store_on_device."""
-        train = self.profile.get("set-resources", {}).get("train", {})
-        switches = {
-            key: train.get(key) in ("on", True) for key in ("gradient_checkpointing", "store_on_device")
-        }
-        compiled = train.get("compile", "off")  # YAML reads a bare on as true
-        return {"compile": {True: "on", False: "off"}.get(compiled, compiled), **switches}
-
-    def memory_mb(self) -> int:
-        """The most that any rule asks for, at its first attempt."""
-        rules = [*self.profile.get("set-resources", {}).values(), self.profile.get("default-resources", {})]
-        # A number, or an expression such as min(8000 * attempt, 60000).
-        numbers = [re.search(r"\d+", str(rule.get("mem_mb", ""))) for rule in rules]
-        return max((int(number[0]) for number in numbers if number), default=0)
-
-
-def read_site(folder: Path | None) -> Site:
-    """A profile and the cluster that it submits to; without a profile, this machine."""
-    if folder is None:
-        return Site({}, None)
-    path = folder / "config.yaml" if folder.is_dir() else folder
-    try:
-        profile = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"--profile {folder}: {error}; `mspn profile` writes one") from None
-    if profile.get("executor") != "slurm":
-        return Site(profile, None)
-    partition = profile.get("default-resources", {}).get("slurm_partition")
-    if not partition:
-        raise UserError(
-            f"{path}: default-resources names no slurm_partition; `mspn profile` writes one that does"
-        )
-    return Site(profile, ask_cluster(str(partition)))
 
 
 def check_versions(lock: Path = LOCK) -> Check:
@@ -205,10 +154,10 @@ def check_results(experiment: Experiment) -> Check:
     wanted, now = experiment.trainings(), code_hash("mspn", "baselines")
     folders = [p.parent for p in sorted((experiment.results / "trainings").glob("*/environment.json"))]
     used = [folder for folder in folders if folder.name in wanted]
-    other = sum(read_json(folder / "environment.json").get("code") != now for folder in used)
+    other = sum(_record(folder / "environment.json").get("code") != now for folder in used)
     check.facts.append(f"{len(used)} of {len(wanted)} trainings, {other} by other code of the same revisions")
     unused = [folder for folder in folders if folder.name not in wanted]
-    former = [f for f in unused if "code" in read_json(f / "config.json").get("identity", {})]
+    former = [f for f in unused if "code" in _record(f / "config.json").get("identity", {})]
     if former:
         check.warn(
             f"{len(former)} trainings are named after the text of the code, as they once were, such as "
@@ -219,6 +168,15 @@ def check_results(experiment: Experiment) -> Check:
     if len(unused) > len(former):
         check.facts.append(f"{len(unused) - len(former)} of other configurations or revisions beside them")
     return check
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """A training's record; empty where it is damaged, which the check of figures says."""
+    try:
+        record = read_json(path)
+    except UserError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def check_workflow(logs: Path, state: Path = STATE) -> Check:
@@ -305,4 +263,5 @@ def _sizes(experiment: Experiment) -> dict[str, float]:
 
 def as_json(checks: list[Check]) -> str:
     """The checks for programs: name, facts, findings with problem, remedy and level."""
-    return json.dumps([{**vars(c), "findings": [vars(f) for f in c.findings]} for c in checks], indent=1)
+    values = [{**vars(check), "findings": [vars(finding) for finding in check.findings]} for check in checks]
+    return json.dumps(values, indent=1, default=str)

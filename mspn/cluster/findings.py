@@ -1,16 +1,21 @@
 """What a check of ``mspn doctor`` finds: facts, and what is wrong with its remedy."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong and what to do; a warning alone does not fail the doctor."""
+    """Something wrong and what to do; a warning alone does not fail the doctor.
+
+    ``damaged`` are files that the graph makes again once they are out of its way.
+    """
 
     problem: str
     remedy: str
     level: Literal["error", "warning"] = "error"
+    damaged: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -21,9 +26,9 @@ class Check:
     facts: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
-    def wrong(self, problem: str, remedy: str) -> None:
-        """Record an error."""
-        self.findings.append(Finding(problem, remedy))
+    def wrong(self, problem: str, remedy: str, *damaged: Path) -> None:
+        """Record an error, and the damaged files that the graph makes."""
+        self.findings.append(Finding(problem, remedy, damaged=damaged))
 
     def warn(self, problem: str, remedy: str) -> None:
         """Record a warning."""

@@ -70,6 +70,20 @@ def _files(experiment: Experiment, name: str) -> list[Path]:
     return [*folders, *(path for folder in folders for path in folder.glob("*") if path.is_file())]
 
 
+def damaged_split(check: Check, problem: str, experiment: Experiment, name: str, split: Split) -> None:
+    """Record that a split's annotations are not what they should be; the workflow makes synthetic ones."""
+    from mspn.data.hashes import hash_list
+    from mspn.data.load import split_name
+
+    data = _data(experiment, name)
+    if isinstance(data, SynthData):
+        again = f"mspn synth --scale {experiment.scale.name} --dataset {name}"
+        listed = hash_list(experiment.data_folder(name), split_name(data, split))
+        check.wrong(problem, again, *experiment.annotation_files(name, split), listed)
+    else:
+        check.wrong(problem, f"annotations are damaged or edited: {_where(experiment, name)}")
+
+
 def check_data(experiment: Experiment) -> Check:
     """Every split is there, of the size that the scale states; every picture that its annotations name
     exists.
@@ -146,7 +160,7 @@ def check_truth(experiment: Experiment) -> Check:
         except _Unreadable:
             check.facts.append(f"{name}: not scored, as it cannot be read")
         except UserError as error:
-            check.wrong(f"{name}: {error}", f"annotations are damaged or edited: {_where(experiment, name)}")
+            damaged_split(check, f"{name}: {error}", experiment, name, split)
     return check
 
 

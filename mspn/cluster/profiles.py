@@ -149,6 +149,7 @@ def slurm_profile(
             "set-resources:",
             *(f"  {rule}: {_inline(values)}" for rule, values in resources.items()),
             *_groups(resources, cpu),
+            *([] if gpus else [_OTHER_THREADS]),
             "set-threads:",
             *(f"  {rule}: {number}" for rule, number in _threads(cluster, cpu, gpus).items()),
             "",
@@ -198,6 +199,11 @@ def _groups(resources: Mapping[str, Mapping[str, object]], cpu: Cluster) -> list
         return []
     groups = ", ".join(f"{rule}: costs" for rule in SMALL)
     return [f"groups: {{{groups}}}", f"group-components: {{costs: {len(SMALL)}}}"]
+
+
+_OTHER_THREADS = """\
+# On CPUs another number of threads gives a training other weights, as another seed would. Without a profile a
+# workflow trains by one: train: 1, trunk: 1."""
 
 
 def _threads(cluster: Cluster, cpu: Cluster, gpus: int) -> dict[str, int]:

@@ -20,6 +20,7 @@ from statistics import mean
 from typing import Any, Literal
 
 from mspn.cluster.jobs import STATE, SlurmJob, controllers, failures, outputs_being_made, slurm_jobs
+from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.tuning import candidate, round_evaluations, round_file, searched
@@ -239,11 +240,12 @@ def _measured(experiment: Experiment, jobs: list[Job]) -> list[Job]:
             continue
         if job.state == "done":
             name = "environment.json" if job.rule == "train" else "attempts.json"
-            found = read_json(job.output.with_name(name))
-            attempts = [a for a in (found["attempts"] if job.rule == "train" else found) if a["wall_s"]]
-            steps = sum(attempt["to_step"] - attempt["from_step"] for attempt in attempts)
-            if steps > 0:
-                spent.setdefault(job.network, []).append(sum(a["wall_s"] for a in attempts) / steps)
+            with suppress(UserError, LookupError, TypeError):  # doctor names what is damaged
+                found = read_json(job.output.with_name(name))
+                attempts = [a for a in (found["attempts"] if job.rule == "train" else found) if a["wall_s"]]
+                steps = sum(attempt["to_step"] - attempt["from_step"] for attempt in attempts)
+                if steps > 0:
+                    spent.setdefault(job.network, []).append(sum(a["wall_s"] for a in attempts) / steps)
         elif job.step_s:
             spent.setdefault(job.network, []).append(job.step_s)
     step_s = {network: mean(times) for network, times in spent.items()}

@@ -45,7 +45,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"scale {args.scale}: crops: exact: it trains from the pictures, without a store")
     folder = experiment.crop_store(args.dataset, size)
     if args.verify:
-        manifest = verify_store(folder)
+        manifest, damaged = verify_store(folder)
+        if damaged:
+            named = ", ".join(map(str, damaged))
+            raise UserError(f"{named}: damaged or missing; run mspn crops, which makes it anew")
         print(f"{folder}: whole, {manifest['persons']} persons, {manifest['bytes'] / 1e6:.1f} MB")
         return 0
     data = experiment.scale.datasets[args.dataset]

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from mspn.cluster.jobs import requeue
 from mspn.data.skeletons import skeleton
 from mspn.errors import UserError
+from mspn.experiment.config import MOST_SEED
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import SUPERVISIONS, Run
 from mspn.experiment.load import claim_results, load_experiment
@@ -187,6 +188,8 @@ def task_of(args: argparse.Namespace, experiment: Experiment) -> Task:
         args.trunk is None
     ):
         raise UserError("give either --run (with --seed), or --training, or --trunk with --until")
+    if not 0 <= args.seed < MOST_SEED:
+        raise UserError(f"--seed {args.seed}: a whole number from 0 to {MOST_SEED - 1}")
     if args.trunk:
         found = experiment.trunks()
         if args.trunk not in found or args.until not in found[args.trunk][2]:

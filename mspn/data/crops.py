@@ -152,9 +152,13 @@ def make_store(
     shards = np.split(np.arange(len(persons)), np.flatnonzero(np.diff(shard_of(place))) + 1)
     folder.mkdir(parents=True, exist_ok=True)
     begun = folder / "plan.json"
-    if not begun.exists() or read_json(begun) != plan:
+    try:
+        same = begun.exists() and read_json(begun, "plan of a crop store") == plan
+    except UserError as error:
+        raise UserError(f"{error}; remove it, and the whole store is made anew") from None
+    if not same:
         _clear(folder)
-    done = [_finished(folder, number) for number in range(len(shards))]
+    done = [finished_shard(folder, number) for number in range(len(shards))]
     missing = [rows for rows, note in zip(shards, done, strict=True) if note is None]
     _require_space(folder, _take(place, np.concatenate(missing)) if missing else None, form)
     write_json(begun, plan)
@@ -183,13 +187,23 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def _finished(folder: Path, number: int) -> dict[str, Any] | None:
-    """What a whole shard's note says; None where it is absent or the file has another hash."""
+def finished_shard(folder: Path, number: int) -> dict[str, Any] | None:
+    """What a whole shard's note says; None where one of the two is absent, or not as they were written."""
     note, path = folder / f"{number:05}.json", folder / f"{number:05}.npy"
     if not note.exists() or not path.exists():
         return None
-    value: dict[str, Any] = read_json(note)
-    return value if sha256(path) == value["sha256"] else None
+    try:
+        value = read_json(note)
+        lengths, checks = value["lengths"], value.get("checks")  # an older version wrote no checks
+        if sha256(path) != value["sha256"] or path.stat().st_size != value["file_bytes"]:
+            return None
+        shard = np.load(path, mmap_mode="r", allow_pickle=False)
+        parts = np.split(shard, np.cumsum(lengths)[:-1])
+        found = [zlib.crc32(np.ascontiguousarray(part).data) for part in parts]
+        whole = sum(lengths) == len(shard) and checks in (None, found)
+    except (UserError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return dict(value) if whole else None
 
 
 def _require_space(folder: Path, place: Layout | None, form: str) -> None:

@@ -16,6 +16,7 @@ from mspn.errors import UserError
 
 KINDS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 MOST_SIDE = 32_766  # pixels: OpenCV's warp takes no longer side
+MOST_BYTES = 1 << 30  # of a picture's file: more than the most pixels take, however they are stored
 MOST_PIXELS = 178_956_970  # above this a picture is a bomb to Pillow; 537 MB when decoded
 
 # What a whole file of each kind ends in; decoders make up the missing rest of a truncated one.
@@ -41,6 +42,7 @@ def read_picture(picture: Picture) -> np.ndarray:
     where it has another hash than the data set's list of them says.
     """
     try:
+        _check_size(picture.path)
         data = np.fromfile(picture.path, np.uint8)
     except OSError as error:
         raise UserError(
@@ -73,6 +75,7 @@ def read_upright(path: Path) -> np.ndarray:
     WebP have no checksum: 1,000 bytes overwritten in a JPEG are mostly noticed, a flipped bit seldom is.
     """
     try:
+        _check_size(path)
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from None
@@ -84,6 +87,14 @@ def read_upright(path: Path) -> np.ndarray:
             "it looks whole, open it in an image program and save it anew"
         )
     return image
+
+
+def _check_size(path: Path) -> None:
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise UserError(
+            f"{path}: {size / 1e9:.1f} GB: not a picture; at most {MOST_BYTES / 1e9:.1f} GB are read"
+        )
 
 
 def _check_head(path: Path, data: bytes) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from mspn.data.augment import augment, augmentation_for, draw
 from mspn.data.batches import Pictures, trainable
-from mspn.data.crops import FORMAT, plan_of
+from mspn.data.crops import FORMAT, finished_shard, plan_of
 from mspn.data.geometry import compose, invert
 from mspn.data.persons import Persons
 from mspn.errors import UserError
@@ -167,14 +167,16 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def verify_store(folder: Path) -> dict[str, Any]:
-    """The manifest, after hashing every file; UserError names the first that differs."""
-    manifest = _manifest(folder)
-    for entry in (manifest["index"], *manifest["shards"]):
+def verify_store(folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    """The manifest, and the files that are not as it says, all read; UserError where it is none."""
+    manifest, damaged = _manifest(folder), []
+    for number, entry in enumerate([*manifest["shards"], manifest["index"]]):
         path = folder / entry["file"]
         if not path.exists() or sha256(path) != entry["sha256"]:
-            raise UserError(f"{path}: damaged or missing; run mspn crops, which makes it anew")
-    return manifest
+            damaged.append(path)
+        elif path.with_suffix(".json").exists() and finished_shard(folder, number) is None:
+            damaged.append(path.with_suffix(".json"))
+    return manifest, damaged
 
 
 def join_stores(stores: list[CropStore]) -> CropStore:

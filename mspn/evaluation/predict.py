@@ -4,6 +4,7 @@ Results are ``predictions.jsonl``, a line per person as it is found; ``overlays/
 skeletons; and at the end ``predictions.json``, the same in COCO's result form, and ``summary.json``.
 """
 
+import errno
 import json
 import math
 import os
@@ -40,6 +41,9 @@ THRESHOLD = 0.6
 COUNTS = ("read", "predicted", "persons", "joints", "joints_above_threshold", "joints_outside")
 HELD_BYTES = 256 * 2**20  # of pictures that wait for their batch; large ones make it smaller
 UNREADABLE = "pictures that cannot be read"
+UNDRAWN = "overlays that cannot be written; the joints are there"
+# What is wrong with a picture's name alone; a full or read-only disk ends the work.
+_NAMES = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 OUTSIDE = "boxes outside their picture, or smaller than a pixel"
 
 
@@ -72,8 +76,8 @@ def predict_photos(
 
     ``boxes`` are (P, 5) by the pictures' names, x, y, width, height and score; without it each whole picture
     is a person's box. ``stop`` ends it after the batch at hand; what was done by then is written. ``seen`` is
-    called for each picture when it has been read. Pictures that cannot be read and boxes outside theirs are
-    noted in ``notes``. UserError where the network gives a heat map that is none.
+    called for each picture when it has been read. ``notes`` has pictures that cannot be read, boxes outside
+    theirs, and overlays whose names are none. UserError where the network gives a heat map that is none.
     """
     cv2.setNumThreads(1)
     todo = [photo for photo in photos if boxes is None or len(boxes.get(photo.name, ()))]
@@ -82,7 +86,7 @@ def predict_photos(
     quicken(ensemble)
     counts = Counter(dict.fromkeys(COUNTS, 0))
     readings = _noted(_readings(todo, boxes, ensemble.input_size, stop, counts), notes, seen)
-    lines = _work(ensemble, _groups(readings, batch), out, counts, threshold, batch, boxes is not None)
+    lines = _work(ensemble, _groups(readings, batch), out, counts, threshold, batch, boxes is not None, notes)
     write_text(out / RESULTS, f"[{','.join(lines)}]\n")
     stopped = stop.signal if stop and counts["read"] < len(todo) else None
     summary = {
@@ -107,6 +111,7 @@ def _work(
     threshold: float,
     batch: int,
     boxed: bool,
+    notes: Notes,
 ) -> list[str]:
     """Predict, write and draw group by group, drawing one group while the next is predicted; all lines."""
     lines: list[str] = []
@@ -123,7 +128,8 @@ def _work(
             counts.update(_counts(group, joints, threshold))
             if drawn:
                 drawn.result()
-            drawn = behind.submit(_write_overlays, out, group, joints, ensemble.skeleton, threshold, boxed)
+            how = (ensemble.skeleton, threshold, boxed, notes)
+            drawn = behind.submit(_write_overlays, out, group, joints, *how)
         if drawn:
             drawn.result()
     return lines
@@ -268,8 +274,12 @@ def _write_overlays(
     skeleton: Skeleton,
     threshold: float,
     boxed: bool,
+    notes: Notes,
 ) -> None:
-    """The pictures with their persons, and boxes where they were given; joints outside thin, at the edge."""
+    """The pictures with their persons, and boxes where they were given; joints outside thin, at the edge.
+
+    One whose name cannot be that of a file there, or is taken by a folder, is noted.
+    """
     for reading, persons in zip(group, joints, strict=True):
         image, shown = reading.image, persons.copy()
         shown[..., :2] = shown[..., :2].clip(0, (image.shape[1] - 1, image.shape[0] - 1))
@@ -279,10 +289,19 @@ def _write_overlays(
         for person in shown:
             draw.draw_skeleton(image, person, skeleton, minimum=-math.inf, threshold=threshold)
         target = out / OVERLAYS / f"{reading.photo.name}.jpg"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{os.getpid()}.tmp")
         try:
-            temporary.write_bytes(draw.encode_jpeg(image, 92))
-            temporary.replace(target)  # whole or absent; not synced, as it can be made again
-        finally:
-            temporary.unlink(missing_ok=True)
+            _write_overlay(target, draw.encode_jpeg(image, 92))
+        except OSError as error:
+            if error.errno not in _NAMES:
+                raise
+            notes.add(UNDRAWN, f"{target}: {error.strerror}")
+
+
+def _write_overlay(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(target)  # whole or absent; not synced, as it can be made again
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from mspn.files import PROJECT, project_file
 
 CONFIG = Path("workflow/config")
 RECIPES = CONFIG / "recipes.yaml"
+MOST_SEED = 2**31
 
 
 class _Strict(BaseModel):
@@ -48,8 +49,8 @@ class SynthData(_Strict):
     layout: Literal["coco", "mpii"]
     difficulty: Literal["calm", "plain", "bench", "hard"] = "plain"
     seed: int = Field(ge=0)
-    train_images: int = Field(ge=0)
-    val_images: int = Field(ge=0)
+    train_images: int = Field(gt=0, le=5_000_000)
+    val_images: int = Field(ge=0, le=5_000_000)
 
 
 # Pictures and persons of a split, where they are known beforehand; None where they are not.
@@ -129,7 +130,7 @@ class Recipe(_Strict):
     in which MSPN's heads end.
     """
 
-    batch: int = Field(gt=0)
+    batch: int = Field(gt=0, le=1_000_000)
     norm_batch: int | None = Field(default=None, gt=1)
     iterations: int = Field(gt=0)
     lr: float = Field(gt=0, allow_inf_nan=False)
@@ -211,9 +212,9 @@ class Scale(_Strict):
     budgets: list[Annotated[float, Field(gt=0, lt=1)]] = []  # shares of the iterations, runs of their own
     search: Search | None = None
     crops: Store | Literal["exact"] = Store()
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=MOST_SEED, strict=True)]] = Field(min_length=1)
     runs: list[str] | None = None  # without: every row of the grid on data sets that the scale has
-    bootstrap: int = Field(ge=1)
+    bootstrap: int = Field(ge=1, le=1_000_000)
 
     @field_validator("inputs", mode="before")
     @classmethod
@@ -352,7 +353,7 @@ def load_scale(name: str) -> Scale:
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc) or "(whole file)"
+    return ".".join(shown(str(part)) for part in loc) or "(whole file)"
 
 
 def _advice(error: Any) -> str:

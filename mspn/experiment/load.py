@@ -67,7 +67,10 @@ def claim_results(experiment: Experiment, scale: str) -> None:
 def _owner(experiment: Experiment) -> str:
     """The scale that the results are of; empty where none is noted, or its file is there no more."""
     path = experiment.results / OWNER
-    noted = read_json(path, "note of a scale") if path.is_file() else {}
+    try:
+        noted = read_json(path, "note of a scale") if path.is_file() else {}
+    except UserError as error:
+        raise UserError(f"{error}; remove it where these are this scale's results") from None
     scale = str(noted.get("scale", "")) if isinstance(noted, dict) else ""
     return scale if scale and scale_path(scale).is_file() else ""
 

@@ -6,18 +6,20 @@ so that nothing is chosen on what it is measured on later.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
+from mspn.experiment.log import LOG, read_log
 from mspn.experiment.networks import family
-from mspn.files import read_json, read_sealed
+from mspn.files import read_sealed
 
 LAST_STEPS = 50
 AGAIN = "make it again: snakemake -R and its name"
+TRAIN_AGAIN = "take it from a copy, or train again"
 
 
 def searched(experiment: Experiment) -> list[str]:
@@ -111,6 +113,7 @@ def _result(experiment: Experiment, run: Run, seed: int, detector: str) -> dict[
         if (r["protocol"], r["metric"]) == ("paper", "AP")
     )
     recipe, folder = experiment.recipe(run), experiment.training_folder(run, seed)
+    record = read_sealed(folder / "environment.json", "training's record", TRAIN_AGAIN)
     return {
         "candidate": candidate(run),
         "family": family(run.network),
@@ -120,12 +123,11 @@ def _result(experiment: Experiment, run: Run, seed: int, detector: str) -> dict[
         "samples": recipe.iterations * recipe.batch,
         "seed": seed,
         **{"AP": row["value"], "low": row["low"], "high": row["high"]},
-        "loss": _final_loss(folder / "log.jsonl"),
-        "train_s": read_json(folder / "environment.json")["wall_s"],
+        "loss": _final_loss(read_log(folder / LOG, record, TRAIN_AGAIN)),
+        "train_s": record["wall_s"],
     }
 
 
-def _final_loss(log: Path) -> float:
-    lines: Iterator[str] = iter(log.read_text(encoding="utf-8").splitlines()[-LAST_STEPS:])
-    losses = [json.loads(line)["losses"][-1][-1] for line in lines]
+def _final_loss(log: bytes) -> float:
+    losses = [json.loads(line)["losses"][-1][-1] for line in log.splitlines()[-LAST_STEPS:]]
     return float(sum(losses) / len(losses))

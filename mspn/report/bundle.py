@@ -31,6 +31,7 @@ from mspn.evaluation.rescoring import MAIN, MATCHES
 from mspn.experiment.config import CONFIG
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.load import OWNER
+from mspn.experiment.log import LOG, thinned
 from mspn.experiment.paper import FIGURES
 from mspn.files import atomic, sha256
 from mspn.report.addresses import trainings_of
@@ -45,7 +46,6 @@ KINDS = {".json", ".jsonl", ".csv", ".tsv", ".npz", ".log", ".txt", ".md", ".sha
 LEFT_OUT = {"data", "crops", "checkpoints", "replicates"}
 PICTURES = {"stages.npz"}  # holds a crop
 NOT_SMALL = {"predictions.json", "timing.jsonl"}
-LOG_STEP = 10  # of a small bundle
 FOUND_AT_ROOT = ("environment.yml", "requirements.lock", "pyproject.toml", "LICENSE", "CITATION.cff")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can tell
 
@@ -97,7 +97,7 @@ def contents_of(
     if small and page.is_file():
         contents[page.as_posix()] = _without_dead_links(page, contents)
     if small:
-        contents |= {path.as_posix(): _thinned(path) for path in paths if path.name == "log.jsonl"}
+        contents |= {path.as_posix(): thinned(path.read_bytes()) for path in paths if path.name == LOG}
         contents |= {path.as_posix(): _main_matches(path) for path in paths if path.name == MATCHES}
     contents[SCALE] = _json(experiment.scale.model_dump(mode="json"))
     contents[CRATE] = _json(crate(experiment, results, contents))
@@ -125,12 +125,6 @@ def _without_dead_links(page: Path, contents: dict[str, Path | bytes]) -> bytes:
 
     text = re.sub(r'<a href="([^"#:]+)"[^>]*>([^<]*)</a>', keep, page.read_text(encoding="utf-8"))
     return without_links(text, there).encode()
-
-
-def _thinned(log: Path) -> bytes:
-    """Every LOG_STEP-th line, and the last."""
-    lines = log.read_bytes().splitlines(keepends=True)
-    return b"".join(line for i, line in enumerate(lines) if i % LOG_STEP == 0 or i == len(lines) - 1)
 
 
 def _main_matches(path: Path) -> bytes:

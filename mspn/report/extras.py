@@ -158,13 +158,21 @@ def detectors_view(results: Results, book: Book) -> View:
 
 # Another number of threads or processes, memory layout or instruction set adds in another order: the weights
 # are then as another seed's.
-_MADE_WITH = {"instructions": "instructions of the CPU", "world": "processes of a training"}
+_MADE_WITH = {
+    "instructions": "instructions of the CPU",
+    "world": "processes of a training",
+    "micro_batch": "samples that a process adds up at once",
+}
 
 
 def environment_rows(results: Results) -> list[tuple[str, str]]:
     """What the results were made with: (name, values) with every distinct value and nothing else."""
     found: dict[str, dict[str, None]] = {}
     sources = [t.environment for t in results.trainings.values()]
+    # A training that was continued may have been on several machines; its own record has the last.
+    sources += [
+        a for t in results.trainings.values() for a in t.environment.get("attempts", []) if "device" in a
+    ]
     sources += [e.address for e in results.evaluations.values()]
     for source in sources:
         own = {key: source.get(key) for key in ("commit", "dirty")} | {"device": device_of(source)}

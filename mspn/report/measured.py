@@ -27,7 +27,7 @@ class Measures:
     """Looks up what was measured, and registers its addresses in the book."""
 
     results: Results
-    layout: dict[str, Any]  # see ``mspn.report.tables.load_layout``
+    layout: dict[str, Any]  # see ``mspn.report.layout.load_layout``
     book: Book
 
     def measure(self, figure: Figure) -> Measured:

@@ -27,6 +27,7 @@ from mspn.report.claims_view import claim_context, write_claims
 from mspn.report.draws import Draws
 from mspn.report.first_screen import elsewhere, is_silent, learnt, outcome, warnings
 from mspn.report.formats import WRITERS, caption
+from mspn.report.layout import load_layout
 from mspn.report.planned import deviations
 from mspn.report.points import main_ceiling
 from mspn.report.reference import load_reference
@@ -34,7 +35,7 @@ from mspn.report.results import Results, collect
 from mspn.report.rules import RULES
 from mspn.report.settings import checked, read_settings
 from mspn.report.style import Drawn
-from mspn.report.tables import Tables, load_layout
+from mspn.report.tables import Tables
 from mspn.report.tidy import write_tidy
 
 LEDGER = CONFIG / "ledger.yaml"

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 
 from mspn.data.persons import Persons
 from mspn.data.skeletons import Skeleton, skeleton
-from mspn.errors import UserError
+from mspn.errors import UserError, shown
 from mspn.files import read_json
 from mspn.report import style
 from mspn.report.claim_parts import DET
@@ -224,8 +224,12 @@ def _overlay(path: Path, predictions: list[dict[str, Any]], skeleton: Skeleton) 
     """The picture, reduced, and what is predicted on it: each limb (2, 2) in its pixels."""
     from PIL import Image
 
-    with Image.open(path) as opened:
-        full = opened.convert("RGB")
+    try:
+        with Image.open(path) as opened:
+            full = opened.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        words = shown(str(error))
+        raise UserError(f"{path}: damaged ({words}); `mspn doctor --deep` says what to do") from None
     reduction = min(1.0, SIDE_PX / max(full.size))
     picture = np.asarray(full.resize([max(1, round(side * reduction)) for side in full.size]))
     best = max(float(p["score"]) for p in predictions)

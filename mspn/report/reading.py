@@ -15,9 +15,11 @@ from mspn.evaluation.rescoring import check_evaluation
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.identity import content_hash
+from mspn.experiment.log import read_log
 from mspn.files import check_hash, read_sealed, sha256
 
 AGAIN = "make it again"
+TRAIN_AGAIN = "take it from a copy, or train again"
 NAMED = 5  # damaged files that a message names; the rest are counted
 T = TypeVar("T")
 
@@ -98,23 +100,48 @@ def read_ceilings(path: Path) -> dict[tuple[str, str, str, str], float]:
 def read_box_metrics(boxes: Path) -> dict[str, Any]:
     """What a file of boxes measures; UserError where it is not the file that was measured."""
     path = boxes.with_suffix(".metrics.json")
-    content: dict[str, Any] = read_sealed(path, "box metrics file", AGAIN)
+    content = read_sealed(path, "box metrics file", AGAIN)
+    numbers = ("expected_box_ap", "box_ap", "detections")
+    if not isinstance(content, dict) or not all(_is_number(content.get(key)) for key in numbers):
+        raise UserError(f"{path}: not what `mspn detect` writes; {AGAIN}")
     if BOXES_HASH in content and boxes.is_file() and sha256(boxes) != content[BOXES_HASH]:
         raise UserError(f"{boxes}: not the boxes that {path} speaks of; {AGAIN}")
-    return content
+    return dict(content)
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """A training's record of its configuration or environment; empty where the file is absent."""
-    if not path.is_file():
-        return {}
-    remedy = "take it from a copy, or train again: snakemake -R train"
-    record: dict[str, Any] = read_sealed(path, "training's record", remedy)
+    record = read_sealed(path, "training's record", TRAIN_AGAIN) if path.is_file() else {}
+    try:
+        sound = all(isinstance(attempt, dict) for attempt in record.get("attempts", []))
+        numbers = [record.get(key) for key in ("wall_s", "device_s", "data_wait_s", "peak_memory_bytes")]
+        if recipe := record.get("recipe"):
+            numbers += [recipe["batch"], recipe["iterations"]]
+    except (AttributeError, LookupError, TypeError):
+        sound, numbers = False, []
+    if not sound or not all(_is_number(value) for value in numbers):
+        raise UserError(f"{path}: not a training's record; {TRAIN_AGAIN}")
     return record
 
 
-def stale(experiment: Experiment, run: Run, seed: int, detector: str, address: dict[str, Any]) -> str:
-    """Why an evaluation is of other weights, data or boxes than the present ones; empty where it is not."""
+def _is_number(value: Any) -> bool:
+    """Whether a value that was read is a finite number, or none is told."""
+    return value is None or (type(value) in (int, float) and abs(value) < 1e18)
+
+
+def check_log(path: Path, record: dict[str, Any]) -> None:
+    """UserError where a training's log is there and not the one that its record speaks of."""
+    if path.is_file():
+        read_log(path, record, TRAIN_AGAIN)
+
+
+def stale(
+    experiment: Experiment, run: Run, seed: int, detector: str, address: dict[str, Any], damage: Damage
+) -> str:
+    """Why an evaluation is of other weights, data or boxes than the present ones; empty where it is not.
+
+    ``damage`` notes weights that cannot be read.
+    """
     there = address.get("training_id")
     members = [experiment.grid[name] for name in run.members] or [run]
     if there != "+".join(experiment.training_id(member, seed) for member in members):
@@ -122,7 +149,7 @@ def stale(experiment: Experiment, run: Run, seed: int, detector: str, address: d
     measured = str(address.get("tensor_hash")).split("+")
     for member, there in zip(members, measured, strict=False):
         path = experiment.weights_file(member, seed)
-        if _hash_of_weights(path) not in (None, there):
+        if damage.reading(path, _hash_of_weights) not in (None, there):
             return f"measured on other weights than those of {path}, which were trained again since"
     return _other_data(experiment, run, detector, address)
 

@@ -15,8 +15,10 @@ from scipy.special import stdtrit
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
+from mspn.experiment.log import LOG
 from mspn.report.reading import (
     Damage,
+    check_log,
     read_box_metrics,
     read_ceilings,
     read_metrics,
@@ -63,7 +65,7 @@ class Training:
 
     def curve(self) -> tuple[list[float], list[float]] | None:
         """(steps, losses of the last stage's finest scale), means of neighbours; None without a log."""
-        path = self.folder / "log.jsonl"
+        path = self.folder / LOG
         if not path.is_file():
             return None
         steps, losses = [], []
@@ -218,9 +220,16 @@ def seed_halfwidth(deviation: float, freedom: int, seeds: int) -> float:
 
 def collect(experiment: Experiment) -> Results:
     """Read every result of the scale. Absent files are absences; UserError names all that are damaged."""
+    damage = Damage()
+    results = gather(experiment, damage)
+    damage.refuse(experiment.scale.name)
+    return results
+
+
+def gather(experiment: Experiment, damage: Damage) -> Results:
+    """Every result of the scale but the damaged ones, which ``damage`` notes."""
     evaluations, frames, foreign, unbound = {}, [], [], []
     wanted = {(run.run, str(seed), detector) for run, seed, detector in experiment.evaluations()}
-    damage = Damage()
     for path in sorted((experiment.results / "runs").glob("*/seed-*/*/metrics.json")):
         run, seed, detector = path.parts[-4], path.parts[-3].removeprefix("seed-"), path.parts[-2]
         if (run, seed, detector) not in wanted:
@@ -231,7 +240,7 @@ def collect(experiment: Experiment) -> Results:
         if found is None:
             continue
         address, rows, bound = found
-        why = stale(experiment, row, int(seed), detector, address)
+        why = stale(experiment, row, int(seed), detector, address, damage)
         evaluations[run, detector, int(seed)] = Evaluation(
             run, int(seed), detector, path.parent, address, why
         )
@@ -244,11 +253,11 @@ def collect(experiment: Experiment) -> Results:
         path.with_name(path.name.removesuffix(".metrics.json") + ".json")
         for path in sorted((experiment.results / "boxes").glob("*/*.metrics.json"))
     ]
-    results = Results(
+    return Results(
         experiment,
         metrics.reset_index(drop=True),
         evaluations,
-        {name: _read_training(folders[name]) for name in experiment.trainings() if name in folders},
+        {name: _read_training(folders[name], damage) for name in experiment.trainings() if name in folders},
         damage.reading(flops, read_table) or {},
         flops,
         damage.reading(experiment.results / "latency.csv", read_table) or {},
@@ -259,10 +268,10 @@ def collect(experiment: Experiment) -> Results:
         damage.reading(experiment.results / "ceiling.json", read_ceilings) or {},
         tuple(unbound),
     )
-    damage.refuse(experiment.scale.name)
-    return results
 
 
-def _read_training(folder: Path) -> Training:
-    config, environment = (read_record(folder / name) for name in ("config.json", "environment.json"))
+def _read_training(folder: Path, damage: Damage) -> Training:
+    paths = (folder / "config.json", folder / "environment.json")
+    config, environment = (damage.reading(path, read_record) or {} for path in paths)
+    damage.reading(folder / LOG, check_log, environment)
     return Training(folder.name, folder, config, environment)

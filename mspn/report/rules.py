@@ -57,7 +57,7 @@ class Rules(_Strict):
 
     date: datetime.date
     level: float = Field(ge=0.5, lt=1)
-    draws: int = Field(ge=100)
+    draws: int = Field(ge=100, le=1_000_000)
     margins: dict[Kind, float]
     converged: float = Field(gt=0, lt=1)
     floor: Floor

@@ -2,37 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from mspn.errors import UserError
-from mspn.experiment.config import CONFIG
 from mspn.experiment.grid import Run
 from mspn.experiment.paper import FLOPS, Figure, Figures
 from mspn.report.addresses import paper_address
 from mspn.report.cells import Book, signed
+from mspn.report.layout import TABLES
 from mspn.report.measured import Measures
-from mspn.report.own_tables import check_own, own_view
+from mspn.report.own_tables import own_view
 from mspn.report.points import ceiling
 from mspn.report.reference import Reference
 from mspn.report.results import Results
-from mspn.report.settings import read_settings
 from mspn.report.views import Slot, View, view
 
-TABLES = CONFIG / "tables.yaml"
 SIDES = ("paper", "ours", "reference run")  # what one of the paper's columns becomes, in this order
-
-
-def load_layout(path: Path = TABLES) -> dict[str, Any]:
-    """``tables.yaml``; UserError where it is missing or malformed."""
-    layout = read_settings(path)
-    missing = {"protocol", "metrics", "hidden", "tables"} - set(layout or ())
-    if missing:
-        raise UserError(f"{path}: missing {', '.join(sorted(missing))}")
-    for name, spec in layout["tables"].items():
-        if "runs" in spec:
-            check_own(name, spec, str(path))
-    return dict(layout)
 
 
 class Tables:

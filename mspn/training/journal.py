@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from mspn.errors import UserError
+from mspn.experiment.log import LOG
 from mspn.files import read_json, write_json, write_text
 from mspn.training.hardware import peak_memory
 
 if TYPE_CHECKING:
     import torch
 
-LOG, TIMING, ATTEMPTS = "log.jsonl", "timing.jsonl", "attempts.json"
+TIMING, ATTEMPTS = "timing.jsonl", "attempts.json"
 # Seconds and bytes of an attempt as of its last checkpoint; what a killed one did after it is not known.
 MEASURED = ("wall_s", "data_wait_s", "device_s", "peak_memory_bytes")
 T = TypeVar("T")

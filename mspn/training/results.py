@@ -12,12 +12,13 @@ from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.joint_sets import load_joint_set
+from mspn.experiment.log import HASHES, LOG, log_hashes
 from mspn.files import atomic, read_json, write_json, write_sealed
 from mspn.networks.build import definition
 from mspn.networks.weights import load_weights, save_weights, tensor_hash
 from mspn.training.checkpoints import checkpoint_path, checkpoint_steps
 from mspn.training.hardware import Processes
-from mspn.training.journal import ATTEMPTS, LOG, TIMING, read_attempts
+from mspn.training.journal import ATTEMPTS, TIMING, read_attempts
 
 STATE = "state.ckpt"  # of a trunk; beside it the training's journal up to there
 FINISHED = "finished.json"  # beside a training's checkpoints, of which none is left: the weights that it gave
@@ -65,7 +66,8 @@ def write_results(
     write_sealed(
         folder / "config.json", {**address, **described, "scale": experiment.scale.model_dump(mode="json")}
     )
-    write_sealed(folder / "environment.json", {**address, **environment(read_attempts(live))})
+    record = {**environment(read_attempts(live)), HASHES: log_hashes((folder / LOG).read_bytes())}
+    write_sealed(folder / "environment.json", {**address, **record})
     constructor, keywords = definition(run, experiment.scale.width)
     joints = load_joint_set(run.joint_set)
     header = {
