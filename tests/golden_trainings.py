@@ -112,8 +112,8 @@ def trained(name: str, folder: Path) -> dict[str, Any]:
     floats = {key: value for key, value in weights.items() if value.is_floating_point()}
     statistics = [value for key, value in floats.items() if "running" in key]
     return {
-        "first": [line["loss"] for line in lines[:5]],
-        "later": [line["loss"] for line in lines[5:]],
+        "first": [line["loss"] for line in lines[:3]],
+        "later": [line["loss"] for line in lines[3:]],
         "weights": float(sum(value.double().abs().sum() for value in floats.values())),
         "statistics": float(sum(value.double().abs().sum() for value in statistics)),
     }

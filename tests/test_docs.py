@@ -200,7 +200,7 @@ def test_scales_of_ones_own_load_as_written(tmp_path, monkeypatch):
 
 def test_the_page_of_flops_has_what_is_counted():
     """Each printed figure of the paper's own networks with ours, as the reference run's report has it."""
-    path = ROOT / "results/reference/bench-lite/results/bench-lite/flops/flops.csv"
+    path = ROOT / "results/reference/bench/results/bench/flops/flops.csv"
     with path.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["printed"]]
     own = [row for row in rows if not row["run"].startswith(("simple-baseline", "hrnet"))]
