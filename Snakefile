@@ -35,6 +35,8 @@ rule all:
     default_target: True
     input:
         RESULT,
+        # By itself a page that `mspn report make` wrote of half the results would count as done.
+        *measurements(),
 
 
 onstart:

@@ -210,6 +210,17 @@ def paper(finished) -> Path:
     return finished
 
 
+def test_a_page_without_its_results_is_not_the_end(finished):
+    """As after ``mspn report make`` of results that are still to come."""
+    runs = finished / "results/smoke/runs"
+    runs.rename(finished / "away")
+    try:
+        found = jobs(finished)
+    finally:
+        (finished / "away").rename(runs)
+    assert set(found) == {"evaluate", "report"} and len(found["evaluate"]) > 5
+
+
 def planned(folder: Path) -> set[str]:
     """The trainings of the paper scale that a dry run would start."""
     return {Path(output).parent.name for output in jobs(folder, ("--config", "scale=paper"))["train"]}

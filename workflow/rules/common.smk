@@ -200,6 +200,14 @@ def report_inputs(wildcards):
             yield f"{EXPERIMENT.training_folder(run, seed)}/{name}"
 
 
+def measurements():
+    """The figures of every evaluation that the report is about; a search's table is about its own."""
+    if EXPERIMENT.scale.search:
+        return []
+    evaluations = EXPERIMENT.evaluations()
+    return [f"{EXPERIMENT.evaluation_folder(*one)}/metrics.json" for one in evaluations]
+
+
 def detections_of_report():
     """What each detector's boxes measure, on the data sets that runs are evaluated on."""
     pairs = {(main_dataset(run), detector): None for run, _, detector in EXPERIMENT.evaluations()}
