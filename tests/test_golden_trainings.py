@@ -31,7 +31,7 @@ def test_the_goldens_are_of_these_revisions(kept):
     )
 
 
-# Relative: the first three losses; the rest differs between processors, as Adam divides by small gradients.
+# Relative: the first losses; the rest differs between processors, as Adam divides by small gradients.
 TOLERANCES = {"first": 1e-4, "later": 0.02, "weights": 0.02, "statistics": 0.05}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from mspn.errors import UserError
 
 LOG = "log.jsonl"
+TRAIN_AGAIN = "take it from a copy, or train again"  # what to do where a log or record is damaged
 HASHES = "log_sha256"  # in the training's record: of the whole log, and of the thinned one
 KEPT = 10  # every so manieth step is in a thinned log, and the last
 

@@ -13,13 +13,12 @@ from typing import Any
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
-from mspn.experiment.log import LOG, read_log
+from mspn.experiment.log import LOG, TRAIN_AGAIN, read_log
 from mspn.experiment.networks import family
 from mspn.files import read_sealed
 
 LAST_STEPS = 50
 AGAIN = "make it again: snakemake -R and its name"
-TRAIN_AGAIN = "take it from a copy, or train again"
 
 
 def searched(experiment: Experiment) -> list[str]:

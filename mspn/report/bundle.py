@@ -141,8 +141,8 @@ def write_bundle(
     """Write a zip, or a folder where ``path`` does not end in ``.zip``; the same files give the same bytes.
 
     ``runs`` are those whose weights go with it. Returns how many files it holds and the SHA-256 of the zip,
-    or of the folder's manifest. Raises UserError
-    for a folder that holds something other than a former bundle.
+    or of the folder's manifest. Raises UserError for a folder that holds something other than a former
+    bundle.
     """
     contents = contents_of(experiment, small, runs)
     if path.suffix != ".zip":

@@ -15,11 +15,10 @@ from mspn.evaluation.rescoring import check_evaluation
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import Run
 from mspn.experiment.identity import content_hash
-from mspn.experiment.log import read_log
+from mspn.experiment.log import TRAIN_AGAIN, read_log
 from mspn.files import check_hash, read_sealed, sha256
 
 AGAIN = "make it again"
-TRAIN_AGAIN = "take it from a copy, or train again"
 NAMED = 5  # damaged files that a message names; the rest are counted
 T = TypeVar("T")
 
