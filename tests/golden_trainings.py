@@ -47,7 +47,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], int | None]] = {
     "simple baseline": ("simple-baseline-50", {}, {}, None),
     "hrnet": ("hrnet-w32", {"iterations": 6}, {}, None),
 }  # fmt: skip
-# The first losses, which all processors give alike; Adam's division by small gradients then lets rounding grow.
+# Losses that all processors give alike; then Adam's division by small gradients lets rounding grow.
 FIRST, FEWER = 5, {"mspn, average of weights, cool-down": 4}
 
 
