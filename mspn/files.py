@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mspn.errors import UserError
 
 SEAL = "sha256_of_the_rest"  # the key under which a JSON object tells the hash of its other entries
@@ -87,23 +89,51 @@ def write_json(path: Path | str, value: Any, indent: int | None = 1) -> None:
 
 def read_json(path: Path | str, what: str = "JSON file") -> Any:
     """Read JSON; UserError names the file and the line where it is missing or malformed."""
-    path = Path(path)
     try:
-        return _parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such {what}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); a {what} is expected") from None
+        return _parse(_read_bytes(Path(path), what))
     except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise UserError(f"{path}: not a valid {what}: {error}") from None
 
 
-def _parse(text: str) -> Any:
-    """JSON without Python's search for cycles, of which it has none: a third of a large file's time."""
+def read_form(path: Path, form: "msgspec.json.Decoder[Any]", what: str) -> tuple[Any, bool]:
+    """Read JSON whose values are as ``form`` has them, without keys that it has not, and True.
+
+    That takes a tenth of the time of reading the file and checking it. Where it is of another form, its whole
+    value and False: the caller finds what is wrong, and names it. UserError as ``read_json``.
+    """
+    data = _read_bytes(path, what)
+    try:
+        with no_cycles():
+            return form.decode(data), True
+    except (ValueError, RecursionError):
+        return read_json(path, what), False
+
+
+def _read_bytes(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such {what}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); a {what} is expected") from None
+
+
+def _parse(data: bytes) -> Any:
+    """JSON by msgspec, in a third of the time; what it refuses (NaN among it), as Python has it."""
+    with no_cycles():
+        try:
+            return msgspec.json.decode(data)
+        except msgspec.DecodeError:
+            return json.loads(data.decode("utf-8"))
+
+
+@contextmanager
+def no_cycles() -> Iterator[None]:
+    """A block without Python's search for cycles, for what makes millions of objects that have none."""
     collects = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(text)
+        yield
     finally:
         if collects:
             gc.enable()

@@ -231,15 +231,18 @@ def test_gpus_that_torch_cannot_use(site, monkeypatch):
 
 def test_a_graph_that_does_not_build(site):
     (site / "coco/annotations/person_keypoints_val.json").unlink()
-    assert "person_keypoints_val.json" in the_problem(doctor.check_graph(str(site / "tiny.yaml")))
+    assert "person_keypoints_val.json" in the_problem(
+        doctor.check_graph(doctor.build_graph(str(site / "tiny.yaml")))
+    )
 
 
 def test_absent_files_are_not_named_again_by_the_graph(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     named = Check("data sets")
     named.wrong("data/coco: no such annotation file", "download it")
-    assert doctor.check_graph("paper").failed
-    assert not doctor.check_graph("paper", [named]).failed
+    built = doctor.build_graph("paper")
+    assert doctor.check_graph(built).failed
+    assert not doctor.check_graph(built, [named]).failed
 
 
 def test_stale_locks_and_unfinished_outputs(tmp_path):

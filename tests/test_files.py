@@ -1,8 +1,11 @@
 """Files are whole or absent."""
 
 import errno
+import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mspn.commands.cli import main
 from mspn.errors import UserError
@@ -27,6 +30,22 @@ def test_reading_names_the_file_and_the_fault(tmp_path):
     (tmp_path / "bad.json").write_text('{"a": \n}')
     with pytest.raises(UserError, match=r"bad\.json: not a valid JSON file: .*line 2"):
         read_json(tmp_path / "bad.json")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(json_values)
+def test_json_is_read_as_python_reads_it(tmp_path_factory, value):
+    """NaN, numbers of any length and lone surrogates included."""
+    path = tmp_path_factory.mktemp("json") / "file.json"
+    path.write_text(json.dumps(value))
+    assert repr(read_json(path)) == repr(json.loads(json.dumps(value)))
 
 
 def test_an_output_that_is_a_link_is_not_followed(tmp_path):

@@ -2,12 +2,14 @@
 
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from mspn.cluster.failures import explain_files
 from mspn.cluster.findings import Check
 from mspn.cluster.jobs import STATE, controllers, outputs_being_made, slurm_jobs
 from mspn.cluster.lease import list_devices, visible_devices
-from mspn.cluster.remembered import RECORD
+from mspn.cluster.remembered import RECORDS
 from mspn.cluster.site import Site, read_site
 from mspn.errors import UserError
 from mspn.experiment.experiment import Experiment
@@ -127,14 +129,18 @@ def _torch_sees_gpus() -> bool:
     return torch.cuda.is_available()
 
 
-def check_graph(scale: str, before: Sequence[Check] = ()) -> Check:
-    """Snakemake builds the graph of jobs; files that are absent are not named again after checks that did."""
-    check = Check("graph")
+def build_graph(scale: str) -> "subprocess.CompletedProcess[str]":
+    """Snakemake's dry run of a scale's graph."""
     graph = str(project_file(Path("Snakefile")))
     command = [sys.executable, "-m", "snakemake", "-s", graph, "--dry-run", "--nolock", "--cores", "1"]
-    done = subprocess.run([*command, "--config", f"scale={scale}"], capture_output=True, text=True)
-    text = done.stdout + done.stderr
-    if done.returncode:
+    return subprocess.run([*command, "--config", f"scale={scale}"], capture_output=True, text=True)
+
+
+def check_graph(built: "subprocess.CompletedProcess[str]", before: Sequence[Check] = ()) -> Check:
+    """The graph of jobs could be built; files that are absent are not named again after checks that did."""
+    check = Check("graph")
+    text = built.stdout + built.stderr
+    if built.returncode:
         lines = [line for line in text.splitlines() if line.strip()]
         start = next((i for i, line in enumerate(lines) if re.match(r"\w*(Exception|Error)\b", line)), -5)
         message = " ".join(line.strip() for line in lines[start:][:8])
@@ -217,36 +223,44 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True, deep: b
     With ``deep`` every file that a step has written is read whole, and nothing is taken as remembered.
     """
     if deep:
-        RECORD.unlink(missing_ok=True)
+        shutil.rmtree(RECORDS, ignore_errors=True)
     first = Check("configuration")
     try:
         experiment = load_experiment(scale)
         site = read_site(profile)
-        sizes = _sizes(experiment)
     except UserError as error:
         first.wrong(str(error), "mend the file that it names")
         return [first, check_versions()]
     first.facts.append(f"{len(experiment.grid)} runs, {len(experiment.trainings())} trainings")
     first.facts += [f"without run {run.run}: no data set {run.data} here" for run in left_out(experiment)]
-    found = [first]
-    rest: list[Callable[[], Check]] = [
-        check_versions,
-        lambda: preflight.check_data(experiment),
-        lambda: preflight.check_truth(experiment),
-        lambda: preflight.check_detections(experiment),
-        lambda: preflight.check_weights(experiment),
-        lambda: check_disk(experiment, sizes),
-        lambda: check_memory(experiment, site),
-        lambda: check_gpus(experiment, site),
-        lambda: _check_training(experiment, site),
-        *([lambda: check_graph(scale, [c for c in found if c.name in preflight.SOURCES])] if graph else []),
-        lambda: check_results(experiment),
-        lambda: check_figures(experiment),
-        lambda: check_workflow(experiment.results / "logs"),
-    ]
-    for check in rest:
-        found.append(check())
+    found = [first, check_versions()]
+    # What takes seconds, each in a process of its own; forked, as starting Python takes as long again.
+    with multiprocessing.get_context("fork").Pool(len(preflight.LONGEST) + 1, _leave_interrupts) as beside:
+        longest = [beside.apply_async(check, (experiment,)) for check in preflight.LONGEST]
+        built = beside.apply_async(build_graph, (scale,)) if graph else None
+        try:
+            sizes = _sizes(experiment)
+        except UserError as error:
+            first.wrong(str(error), "mend the file that it names")
+            return found
+        rest = [
+            preflight.check_weights(experiment),
+            check_disk(experiment, sizes),
+            check_memory(experiment, site),
+            check_gpus(experiment, site),
+            _check_training(experiment, site),
+        ]
+        results = [check_results(experiment), check_figures(experiment)]
+        found += [*(check.get() for check in longest), *rest]
+        if built:
+            found.append(check_graph(built.get(), [one for one in found if one.name in preflight.SOURCES]))
+    found += [*results, check_workflow(experiment.results / "logs")]
     return found + read_everything(experiment) if deep else found
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is the parent's, which ends its pool."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _check_training(experiment: Experiment, site: Site) -> Check:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val"]
 SOURCES = ("data sets", "detections", "pretrained weights")  # the checks that name files that are absent
+_NAMED = 5  # lines of an error that names every parameter that does not fit
 BOX_AP_TOLERANCE = 0.1  # percent: a detection file is measured, not simulated
 WHERE = {
     "coco": "download train2017, val2017 and annotations_trainval2017 from https://cocodataset.org",
@@ -249,8 +250,11 @@ def check_weights(experiment: Experiment) -> Check:
         try:
             said.setdefault(_start(experiment, network), []).append(network)
         except UserError as error:
-            if not any(finding.problem == str(error) for finding in check.findings):
-                check.wrong(str(error), remedy)
+            lines = str(error).splitlines()
+            more = [f"  and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
+            problem = "\n".join([*lines[:_NAMED], *more])
+            if not any(finding.problem == problem for finding in check.findings):
+                check.wrong(problem, remedy)
     check.facts += [f"{', '.join(networks)}: {sentence}" for sentence, networks in said.items()]
     return check
 
@@ -281,3 +285,6 @@ def _pretrain(experiment: Experiment, run: Run) -> tuple[str, list[Path]]:
         warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")
         sentence = pretrain(network, experiment, run)
     return sentence, [path for path in (file, folder) if path]
+
+
+LONGEST = (check_data, check_truth, check_detections)  # seconds, at COCO's size

@@ -11,7 +11,7 @@ from mspn.errors import UserError
 from mspn.experiment.identity import digest
 from mspn.files import read_json, write_json
 
-RECORD = Path("results/.doctor.json")  # may be removed at any time; `mspn doctor --deep` does
+RECORDS = Path("results/.doctor")  # a file a label; may be removed at any time, `mspn doctor --deep` does
 _READERS = logging.getLogger("mspn.data")  # what they leave out they say here
 
 
@@ -22,9 +22,9 @@ def remembered(label: str, question: Any, find: Callable[[], tuple[Any, Iterable
     ``question`` is a JSON value, all else that decides the answer; another one of the same ``label`` takes
     its place. What readers said meanwhile is said again. An error is not remembered.
     """
-    known, asked = _record(), digest(question)
-    entry = known.get(label)
-    if isinstance(entry, dict) and entry.get("question") == asked and _unchanged(entry.get("files")):
+    record, asked = RECORDS / f"{digest(label)}.json", digest([label, question])
+    entry = _read(record)
+    if entry.get("question") == asked and _unchanged(entry.get("files")):
         _say(entry["said"])
         return entry["answer"]
     began_ns = time.time_ns()
@@ -33,9 +33,11 @@ def remembered(label: str, question: Any, find: Callable[[], tuple[Any, Iterable
     states = {str(path): _state(path) for path in files}
     # What is newer may change again within its clock's resolution, or has changed while it was read.
     if all(state is None or state[1] < began_ns - 2e9 for state in states.values()):
-        known[label] = {"question": asked, "files": states, "said": lines, "answer": answer}
         with suppress(OSError):  # a folder that cannot be written to costs time, nothing else
-            write_json(RECORD, known)
+            write_json(
+                record,
+                {"of": label, "question": asked, "files": states, "said": lines, "answer": answer},
+            )
     return answer
 
 
@@ -81,9 +83,9 @@ def _unchanged(files: Any) -> bool:
     return isinstance(files, dict) and all(_state(Path(path)) == state for path, state in files.items())
 
 
-def _record() -> dict[str, Any]:
+def _read(record: Path) -> dict[str, Any]:
     try:
-        known = read_json(RECORD, "record of the preflight")
+        entry = read_json(record, "record of the preflight")
     except UserError:
         return {}
-    return known if isinstance(known, dict) else {}
+    return entry if isinstance(entry, dict) else {}

@@ -6,23 +6,20 @@ that has no annotation file of its own may be a list of image ids, one a line, i
 those images of val2014 (minival2014 is distributed so).
 """
 
-import math
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mspn.data.coco_form import FORM, PERSON, check_form, of_length
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons, Picture
 from mspn.data.skeletons import COCO, Skeleton
 from mspn.errors import UserError, shown
-from mspn.files import read_json
+from mspn.files import no_cycles, read_form
 
-PERSON = 1  # the category's id
-MOST = 1e12  # of any number in pixels or square pixels: so far squares and 32 bits hold
 MOST_PX = 1_000_000  # of a picture's side
 LONGEST_NAME = 250  # characters of a picture's name with its folders; file systems refuse longer ones
 # The released code means to leave this image out (it compares a string to an int); the protocol does.
@@ -74,38 +71,10 @@ def _read_one(root: Path, name: str) -> dict[str, Any]:
     path = _annotation_file(root, name)
     if not path.exists() and _ids_file(root, name).exists():
         return _select(_read_one(root, _IDS_FROM), _image_ids(root, name), keep=True)
-    value = read_json(path, "annotation file")
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(value, dict) or not isinstance(value.get(key), list):
-            raise UserError(f"{path}: no list {key!r}; expected COCO's keypoint annotations")
-    for image in value["images"]:
-        if not isinstance(image, dict) or not _is_id(image.get("id")):
-            raise UserError(f"{path}: image {shown(repr(image))}: needs id, file_name, width and height")
-    for annotation in value["annotations"]:
-        _check_annotation(annotation, path)
+    value, sound = read_form(path, FORM, "annotation file")
+    if not sound:
+        check_form(value, path)
     return {key: value[key] for key in ("images", "annotations", "categories")}
-
-
-def _is_id(value: Any) -> bool:
-    """Whether it is a whole number that an array holds."""
-    return type(value) is int and abs(value) < 2**63
-
-
-def _check_annotation(annotation: Any, path: Path) -> None:
-    """Refuse what neither reading nor scoring can take for an annotation."""
-    keys = ("id", "image_id", "category_id")
-    if not isinstance(annotation, dict) or not all(_is_id(annotation.get(key)) for key in keys):
-        said = shown(repr(annotation))
-        raise UserError(f"{path}: annotation {said}: needs id, image_id and category_id, all whole numbers")
-    what = f"{path}: annotation {annotation['id']}"
-    if annotation.get("iscrowd", 0) not in (0, 1):
-        raise UserError(f"{what}: iscrowd: {shown(repr(annotation['iscrowd']))} is neither 0 nor 1")
-    if "num_keypoints" in annotation and not _is_id(annotation["num_keypoints"]):
-        raise UserError(f"{what}: num_keypoints: {shown(repr(annotation['num_keypoints']))} is no number")
-    if "bbox" in annotation:
-        numbers(annotation["bbox"], 4, f"{what}: bbox")
-    if annotation.get("area") is not None:
-        numbers([annotation["area"]], 1, f"{what}: area")
 
 
 def _image_ids(root: Path, name: str) -> set[int]:
@@ -129,6 +98,7 @@ def _select(value: dict[str, Any], ids: set[int], keep: bool) -> dict[str, Any]:
     }
 
 
+@no_cycles()
 def read_coco(root: Path, split: str, check_pictures: bool = True, skeleton: Skeleton = COCO) -> Persons:
     """The split's persons: category 1, not crowd, with at least one labelled joint (protocol "Data").
 
@@ -163,7 +133,7 @@ def read_coco(root: Path, split: str, check_pictures: bool = True, skeleton: Ske
         boxes=np.array([a["bbox"] for a in kept], np.float32),
         joints=joints,
         scores=np.ones(len(kept), np.float32),
-        areas=np.array([a.get("area", math.nan) for a in kept], np.float32),
+        areas=np.array([a.get("area", np.nan) for a in kept], np.float32),
         head_sizes=np.full(len(kept), np.nan, np.float32),
     )
 
@@ -186,6 +156,7 @@ def _read_pictures(
     root: Path, split: str, images: list[dict[str, Any]], left_out: set[int], place: str, notes: Notes
 ) -> dict[int, Picture]:
     pictures: dict[int, Picture] = {}
+    folders: dict[str, Path] = {}
     for image in images:
         try:
             key, name = int(image["id"]), str(image["file_name"])
@@ -199,25 +170,28 @@ def _read_pictures(
         if not (0 < width <= MOST_PX and 0 < height <= MOST_PX):
             size = shown(f"{width} x {height}") if max(abs(width), abs(height)) < 1e30 else "far too many"
             raise UserError(f"{place}: image {key}: {size} pixels; sides are 1 to {MOST_PX:,}")
-        parts = Path(name).parts
-        if not name.isprintable() or name.startswith("/") or ".." in parts or len(name) > LONGEST_NAME:
+        outside = name.startswith("/") or ".." in name.split("/")
+        if not name.isprintable() or outside or len(name) > LONGEST_NAME:
             raise UserError(f"{place}: image {key}: {shown(name)}: no name of a file below the data set")
         if key in left_out:
             notes.add("images left out, as the released code means to", key)
             continue
         year = re.match(r"COCO_(\w+?)_\d", name)  # 2014's names tell the folder, whatever the split's name
-        pictures[key] = Picture(root / (year[1] if year else split) / name, width, height)
+        folder = year[1] if year else split
+        pictures[key] = Picture(folders.setdefault(folder, root / folder) / name, width, height)
     return pictures
 
 
 def require_pictures(pictures: list[Picture], place: str) -> None:
     """UserError that counts and names pictures whose files are missing."""
-    listed = {folder: _listed(folder) for folder in {picture.path.parent for picture in pictures}}
-    missing = [
-        str(path)
-        for path in (picture.path for picture in pictures)
-        if path.name not in listed[path.parent] and not path.is_file()
-    ]
+    listed: dict[Path, set[str]] = {}
+    missing = []
+    for path in (picture.path for picture in pictures):
+        folder = path.parent
+        if folder not in listed:
+            listed[folder] = _listed(folder)
+        if path.name not in listed[folder] and not path.is_file():
+            missing.append(str(path))
     if missing:
         raise UserError(
             f"{place}: {len(missing)} of {len(pictures)} pictures missing, such as {missing[0]}; "
@@ -272,9 +246,10 @@ def _keep(
         if image not in pictures:
             raise UserError(f"{place}: annotation {key}: unknown image {image}")
         what = f"{place}: annotation {key}"
-        joints = numbers(annotation.get("keypoints"), 3 * len(skeleton.joints), f"{what}: keypoints")
-        box = numbers(annotation.get("bbox"), 4, f"{what}: bbox")
-        if any(v not in (0, 1, 2) for v in joints[2::3]):
+        # That they are numbers is a matter of the file's form.
+        joints = of_length(annotation.get("keypoints"), 3 * len(skeleton.joints), f"{what}: keypoints")
+        box = of_length(annotation.get("bbox"), 4, f"{what}: bbox")
+        if not {0, 1, 2}.issuperset(joints[2::3]):
             raise UserError(f"{place}: annotation {key}: keypoints: visibility is 0, 1 or 2")
         if not any(joints[2::3]):
             notes.add(
@@ -289,18 +264,3 @@ def _keep(
             notes.add("boxes outside their picture, used as they are", f"annotation {key}: {box}")
         kept.append(annotation)
     return kept
-
-
-def numbers(value: Any, length: int, what: str) -> list[float]:
-    """``value``, a list of ``length`` numbers up to MOST; UserError where it is not."""
-    if not isinstance(value, list) or len(value) != length:
-        found = len(value) if isinstance(value, list) else "none"
-        raise UserError(f"{what}: expected {length} numbers, found {found}")
-    with suppress(OverflowError, ValueError):  # an integer beyond any float; infinities of both signs
-        if set(map(type, value)) <= {int, float} and math.fsum(map(abs, value)) <= MOST:
-            return value  # the common case, quickly
-    for number in value:
-        known = isinstance(number, int | float) and not isinstance(number, bool)
-        if not known or not abs(number) <= MOST:
-            raise UserError(f"{what}: {repr(number)[:40]} is not a finite number, or beyond {MOST:.0e}")
-    return value

@@ -10,18 +10,29 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 import numpy as np
 
-from mspn.data.coco import PERSON, numbers
+from mspn.data.coco_form import PERSON, Box, Id, Number, numbers
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons
 from mspn.errors import UserError, shown
 from mspn.experiment.config import DetectionFile, Detector, SimulatedDetector, TrueBoxes
-from mspn.files import read_json
+from mspn.files import read_form
 
 Detection = dict[str, Any]
+
+
+class _Detection(TypedDict):
+    image_id: Id
+    category_id: Id
+    bbox: Box
+    score: Number
+
+
+_FORM = msgspec.json.Decoder(list[_Detection])  # files in which `_check` finds nothing wrong
 
 BEST = 100  # detections of an image that count, over all categories (paper, section 4.2)
 BOXES_HASH = "boxes_sha256"  # in the file of measures that lies beside a file of boxes
@@ -38,27 +49,32 @@ def read_detections(path: Path, persons: Persons) -> Persons:
     Left out, with a count in the log: detections on images that ``persons`` has not, and boxes without area.
     UserError where the file is empty, names no known image or no person, or an entry is malformed.
     """
-    value = read_json(path, "detection file")
+    value, sound = read_form(path, _FORM, "detection file")
     if not isinstance(value, list):
         raise UserError(f"{path}: expected a list of detections in COCO's result format")
     if not value:
         raise UserError(f"{path}: holds no detection; the detector failed, or this is another file")
     notes = Notes(str(path))
-    known = [i for i, entry in enumerate(value) if _check(entry, f"{path}, entry {i}", persons, notes)]
+    if not sound:
+        for i, entry in enumerate(value):
+            _check(entry, f"{path}, entry {i}")
+    known = [i for i, entry in enumerate(value) if entry["image_id"] in persons.pictures]
+    for i in sorted(set(range(len(value))) - set(known)):
+        notes.add("detections left out: unknown image", value[i]["image_id"])
     if not known:
         raise UserError(f"{path}: none of its {len(value)} detections is on an image of {persons.name}")
     kept = _best_persons([value[i] for i in known])
-    sound = [i for i in kept if min(value[known[i]]["bbox"][2:]) > 0]
-    for i in sorted(set(kept) - set(sound)):
+    with_area = [i for i in kept if min(value[known[i]]["bbox"][2:]) > 0]
+    for i in sorted(set(kept) - set(with_area)):
         notes.add("detections left out: box without area", f"entry {known[i]}: {value[known[i]]['bbox']}")
     notes.log()
-    if not sound:
+    if not with_area:
         raise UserError(f"{path}: no person (category {PERSON}) among the best {BEST} of any image")
-    return _as_persons([value[known[i]] for i in sound], persons, str(path))
+    return _as_persons([value[known[i]] for i in with_area], persons, str(path))
 
 
-def _check(entry: Any, place: str, persons: Persons, notes: Notes) -> bool:
-    """Whether the detection is on a known image; UserError where it is malformed."""
+def _check(entry: Any, place: str) -> None:
+    """UserError where a detection is malformed."""
     if not isinstance(entry, dict) or not {"image_id", "category_id", "bbox", "score"} <= set(entry):
         raise UserError(f"{place}: needs image_id, category_id, bbox and score")
     numbers(entry["bbox"], 4, f"{place}: bbox")
@@ -66,10 +82,6 @@ def _check(entry: Any, place: str, persons: Persons, notes: Notes) -> bool:
     for key in ("image_id", "category_id"):
         if type(entry[key]) is not int or abs(entry[key]) >= 2**63:
             raise UserError(f"{place}: {key}: {shown(repr(entry[key]))} is not a whole number")
-    if entry["image_id"] not in persons.pictures:
-        notes.add("detections left out: unknown image", f"{entry['image_id']}")
-        return False
-    return True
 
 
 def _best_persons(detections: list[Detection]) -> list[int]:

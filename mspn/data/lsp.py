@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mspn.data.coco import PERSON
+from mspn.data.coco_form import PERSON
 from mspn.data.mat import load_mat
 from mspn.data.mpii import picture_size
 from mspn.data.notes import Notes

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from mspn.data.coco import numbers, require_pictures
+from mspn.data.coco import require_pictures
+from mspn.data.coco_form import numbers
 from mspn.data.mat import field, items, load_mat
 from mspn.data.notes import Notes
 from mspn.data.persons import Persons, Picture

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mspn.data.coco import PERSON, numbers
+from mspn.data.coco_form import PERSON, numbers
 from mspn.data.notes import Notes
 from mspn.errors import UserError
 from mspn.files import read_json

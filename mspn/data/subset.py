@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mspn.data.coco import PERSON
+from mspn.data.coco_form import PERSON
 from mspn.errors import UserError
 from mspn.files import atomic, read_json, write_json
 

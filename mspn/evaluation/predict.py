@@ -22,7 +22,7 @@ import torch
 
 from mspn.data import draw
 from mspn.data.batches import ahead
-from mspn.data.coco import PERSON
+from mspn.data.coco_form import PERSON
 from mspn.data.geometry import crop_matrices, test_crops
 from mspn.data.notes import Notes
 from mspn.data.photos import Photo
