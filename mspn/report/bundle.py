@@ -8,7 +8,8 @@ lists every other file with its checksum (BagIt's form); ``ro-crate-metadata.jso
 
 A small bundle is for keeping in a repository: without predictions, timings, the rules' logs, PNGs and what
 the repository holds itself, with the matches of the main protocol alone and every tenth step of each
-training's log. The page's links to what is left out are plain text in it. `mspn.report.verify` checks both.
+training's log, which a trunk's is the beginning of. The page's links to what is left out are plain text in it.
+`mspn.report.verify` checks both.
 """
 
 import hashlib
@@ -55,7 +56,7 @@ def bundled_files(experiment: Experiment, small: bool = False) -> list[Path]:
     page = experiment.reports / "index.html"
     if not page.is_file() and not experiment.scale.search:  # a search ends in its table
         raise UserError(f"{page}: no such file; make the report first (mspn report make)")
-    left_out = LEFT_OUT | ({"logs", "benchmarks"} if small else set())
+    left_out = LEFT_OUT | ({"logs", "benchmarks", "trunks"} if small else set())
     found = {
         path
         for path in experiment.results.rglob("*")
