@@ -8,8 +8,8 @@ lists every other file with its checksum (BagIt's form); ``ro-crate-metadata.jso
 
 A small bundle is for keeping in a repository: without predictions, timings, the rules' logs, PNGs and what
 the repository holds itself, with the matches of the main protocol alone and every tenth step of each
-training's log, which a trunk's is the beginning of. The page's links to what is left out are plain text in it.
-`mspn.report.verify` checks both.
+training's log, of which a trunk's is the beginning. The page's links to what is left out are plain text in
+it. `mspn.report.verify` checks both.
 """
 
 import hashlib
