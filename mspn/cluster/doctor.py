@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -235,9 +237,10 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True, deep: b
     first.facts += [f"without run {run.run}: no data set {run.data} here" for run in left_out(experiment)]
     found = [first, check_versions()]
     # What takes seconds, each in a process of its own; forked, as starting Python takes as long again.
-    with multiprocessing.get_context("fork").Pool(len(preflight.LONGEST) + 1, _leave_interrupts) as beside:
-        longest = [beside.apply_async(check, (experiment,)) for check in preflight.LONGEST]
-        built = beside.apply_async(build_graph, (scale,)) if graph else None
+    fork, count = multiprocessing.get_context("fork"), len(preflight.LONGEST) + 1
+    with ProcessPoolExecutor(count, fork, initializer=_end_quietly) as beside:
+        longest = [beside.submit(check, experiment) for check in preflight.LONGEST]
+        built = beside.submit(build_graph, scale) if graph else None
         try:
             sizes = _sizes(experiment)
         except UserError as error:
@@ -251,16 +254,22 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True, deep: b
             _check_training(experiment, site),
         ]
         results = [check_results(experiment), check_figures(experiment)]
-        found += [*(check.get() for check in longest), *rest]
-        if built:
-            found.append(check_graph(built.get(), [one for one in found if one.name in preflight.SOURCES]))
+        try:
+            found += [*(check.result() for check in longest), *rest]
+            if built:
+                named = [one for one in found if one.name in preflight.SOURCES]
+                found.append(check_graph(built.result(), named))
+        except BrokenProcessPool:
+            raise UserError(
+                "a check was killed, most likely for want of memory; run mspn doctor where there is more"
+            ) from None
     found += [*results, check_workflow(experiment.results / "logs")]
     return found + read_everything(experiment) if deep else found
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C is the parent's, which ends its pool."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _end_quietly() -> None:
+    """Ctrl-C ends a process of the pool at once, without a traceback of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _check_training(experiment: Experiment, site: Site) -> Check:
