@@ -44,11 +44,12 @@ onstart:
 
 
 onsuccess:
-    print(f"The {'search' if EXPERIMENT.scale.search else 'report'}: {RESULT}")
+    place = RESULT.flags["storage_object"].query if STORAGE else RESULT
+    print(f"The {'search' if EXPERIMENT.scale.search else 'report'}: {place}")
 
 
 onerror:
-    print(f"Failed. The logs lie in {LOGS}; run the same command again to go on.")
+    print(f"Failed. The logs lie in {JOB_LOGS}; run the same command again to go on.")
     shell(
-        "python -m mspn doctor --failures {LOGS:q} .snakemake/log .snakemake/slurm_logs --since {STARTED}"
+        "python -m mspn doctor --failures {JOB_LOGS:q} .snakemake/log .snakemake/slurm_logs --since {STARTED}"
     )

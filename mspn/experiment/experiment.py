@@ -1,9 +1,10 @@
 """An experiment: a scale with the grid's runs, the identity of each result, and the place of every file.
 
 Read by the workflow and by every verb; imports no torch. All paths are relative to the working directory,
-which is the repository's root.
+which is the repository's root; results and reports lie below MSPN_ROOT where the environment has it.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ from mspn.experiment.identity import REVISIONS, content_hash, digest
 from mspn.experiment.joint_sets import load_joint_set
 from mspn.experiment.networks import family, network_spec, revisions_of, slug
 
+# Where Snakemake copies a job's files from a storage and to it, the workflow's rules name that folder.
+ROOT = Path(os.environ.get("MSPN_ROOT", ""))
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -37,12 +41,12 @@ class Experiment:
     @property
     def results(self) -> Path:
         """``results/{scale}``."""
-        return Path("results") / self.scale.name
+        return ROOT / "results" / self.scale.name
 
     @property
     def reports(self) -> Path:
         """``reports/{scale}``."""
-        return Path("reports") / self.scale.name
+        return ROOT / "reports" / self.scale.name
 
     @property
     def trained(self) -> list[Run]:

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from pydantic import BaseModel, ConfigDict
 
 from mspn.experiment.config import CONFIG
-from mspn.experiment.experiment import Experiment
+from mspn.experiment.experiment import ROOT, Experiment
 from mspn.experiment.paper import FIGURES, Figures, load_figures
 from mspn.experiment.provenance import commit_of
 from mspn.files import project_file, write_json, write_text
@@ -198,8 +198,12 @@ def typographic(text: object) -> Markup:
 
 
 def relative(path: Path, out: Path) -> str:
-    """The link from the page in ``out`` to a file named from the repository's root, or by its whole path."""
-    return quote(os.path.relpath(path, out).replace(os.sep, "/"))
+    """The link from the page in ``out`` to a file named from the repository's root, or by its whole path.
+
+    As if the report lay in the repository, also where MSPN_ROOT has it elsewhere.
+    """
+    target = path if path.is_relative_to(ROOT) else ROOT / path
+    return quote(os.path.relpath(target, out).replace(os.sep, "/"))
 
 
 # ---- numbers that are neither a table's nor a figure's ----

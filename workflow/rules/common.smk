@@ -1,6 +1,7 @@
 # The experiment that all rules speak of, checked before any job starts; and where logs and benchmarks go.
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,14 +23,6 @@ from mspn.files import project_file
 
 STARTED = time.time()
 CONTENT_DECIDES = 2 * 10**9
-
-
-# Jobs find data, crops and results by their places below the working directory, also those that no rule declares.
-if workflow.storage_settings.default_storage_provider:
-    raise WorkflowError(
-        "--default-storage-provider: every job reads and writes results/ and reports/ itself, on one file system that "
-        "all machines share; leave it out (docs/cluster.md)"
-    )
 
 
 # What decides a result stands in a rule's parameters and in paths, so that neither another text of a command nor
@@ -87,14 +80,21 @@ if workflow.is_main_process and any(map(is_own, EXPERIMENT.networks())):
 
 RESULTS = str(EXPERIMENT.results)
 REPORTS = str(EXPERIMENT.reports)
+# With `--default-storage-provider` Snakemake copies what a job reads from the storage, and what it writes to it: all of
+# that is declared then, folders whole, and the job is told where the copies lie. Without, it works in place.
+STORAGE = bool(workflow.storage_settings.default_storage_provider)
+COPIES = Path()
+MSPN = "python -m mspn"
+if STORAGE:
+    COPIES = Path(str(workflow.modifier.path_modifier.apply_default_storage("results"))).parent
+    MSPN = f"MSPN_ROOT={shlex.quote(str(COPIES)).replace('{', '{{').replace('}', '}}')} {MSPN}"
 LOGS = f"{RESULTS}/logs"
+JOB_LOGS = str(COPIES / LOGS)
 # For `--software-deployment-method conda`; the local environment holds the same packages.
 ENVIRONMENT = "../../environment.yml"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 # Rules that may use GPUs: the profile gives them (resources gpu or gres), the launcher checks and leases them.
-LAUNCH = (
-    "python -m mspn launch --gpus {resources.gpu} --gres={resources.gres:q} --share {resources.gpu_share} --"
-)
+LAUNCH = MSPN + " launch --gpus {resources.gpu} --gres={resources.gres:q} --share {resources.gpu_share} --"
 
 # A cluster may kill a job for its memory: the profile asks for more at each attempt. What ends in an error on one's
 # own machine does so again.
@@ -113,9 +113,24 @@ wildcard_constraints:
     round=r"\d+",
 
 
+def in_place(path):
+    """An input that is read where it lies, also where results are copied from a storage and to it."""
+    return local(str(path)) if STORAGE else str(path)
+
+
 def along(path):
     """A file of this project as an input: the working directory's, or the one that came with the package."""
-    return str(project_file(Path(path)))
+    return in_place(project_file(Path(path)))
+
+
+def whole(folder, last):
+    """What stands for a folder as an input: the file that is written last, or the folder, where it is copied."""
+    return folder if STORAGE else f"{folder}/{last}"
+
+
+def whole_output(folder, last):
+    """The same as an output. Not declared, the rest of a folder survives an interrupted job, which goes on from it."""
+    return directory(folder) if STORAGE else f"{folder}/{last}"
 
 
 def main_dataset(run):
@@ -149,8 +164,8 @@ def dataset_ready(name, split):
     """What must be there before a split can be read: what `mspn synth` writes last, or the annotations."""
     data = EXPERIMENT.scale.datasets[name]
     if data.kind == "synth":
-        return [f"{RESULTS}/data/{name}/dataset.json"]
-    return [str(path) for path in EXPERIMENT.annotation_files(name, split)]
+        return [whole(f"{RESULTS}/data/{name}", "dataset.json")]
+    return [in_place(path) for path in EXPERIMENT.annotation_files(name, split)]
 
 
 def training_data(run):
@@ -158,7 +173,7 @@ def training_data(run):
     for dataset in run.datasets:
         yield from dataset_ready(dataset, "train")
         if EXPERIMENT.scale.crops != "exact":
-            yield f"{EXPERIMENT.crop_store(dataset, EXPERIMENT.input_size(run))}/manifest.json"
+            yield whole(str(EXPERIMENT.crop_store(dataset, EXPERIMENT.input_size(run))), "manifest.json")
 
 
 def training_inputs(wildcards):
@@ -167,7 +182,13 @@ def training_inputs(wildcards):
     recipe = EXPERIMENT.recipe(run)
     yield from training_data(run)
     if recipe.cooldown is not None:
-        yield f"{EXPERIMENT.trunk_folder(run, seed, recipe.cooldown_start)}/state.ckpt"
+        yield from trunk_files(EXPERIMENT.trunk_folder(run, seed, recipe.cooldown_start))
+
+
+def trunk_files(folder):
+    """What goes on from a trunk reads: its state, which is written last, and the journal beside."""
+    others = ("log.jsonl", "timing.jsonl", "attempts.json")
+    return [f"{folder}/{name}" for name in ("state.ckpt", *(others if STORAGE else ()))]
 
 
 def trunk_inputs(wildcards):
@@ -175,7 +196,7 @@ def trunk_inputs(wildcards):
     run, seed, steps = EXPERIMENT.trunks()[wildcards.trunk]
     yield from training_data(run)
     for step in [step for step in steps if step < int(wildcards.step)][-1:]:
-        yield f"{EXPERIMENT.trunk_folder(run, seed, step)}/state.ckpt"
+        yield from trunk_files(EXPERIMENT.trunk_folder(run, seed, step))
 
 
 def evaluation_weights(wildcards):
@@ -216,7 +237,8 @@ def detections_of_report():
 
 def reference_run():
     """The manifest of the reference run that the repository keeps, if there is one."""
-    return [path for path in ["results/reference/bench/manifest-sha256.txt"] if Path(path).is_file()]
+    path = Path("results/reference/bench/manifest-sha256.txt")
+    return [in_place(path)] if path.is_file() else []
 
 
 def scored(run, seed, detector):

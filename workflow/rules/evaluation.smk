@@ -26,4 +26,4 @@ rule evaluate:
         identity=lambda w: EXPERIMENT.evaluation_identity(EXPERIMENT.run(w.run), int(w.seed), w.detector),
     shell:
         LAUNCH + " evaluate --scale {resources.scale:q} --run {wildcards.run} --seed {wildcards.seed}"
-        " --detector {wildcards.detector} --threads {threads} --workers $(( {threads} - 1 )) 2>&1 | tee {log}"
+        " --detector {wildcards.detector} --threads {threads} --workers $(( {threads} - 1 )) 2>&1 | tee {log:q}"

@@ -23,7 +23,7 @@ rule flops:
         networks={r.run: [r.network, r.input, r.supervision, r.data, r.members] for r in load_grid().values()},
         revisions={**EXPERIMENT.network_revisions(), "flops": REVISIONS["flops"]},
     shell:
-        "python -m mspn flops --scale {resources.scale:q} --full-size --out {params.folder:q} 2>&1 | tee {log}"
+        MSPN + " flops --scale {resources.scale:q} --full-size --out {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule trained_flops:
@@ -42,7 +42,7 @@ rule trained_flops:
         sizes=network_sizes(),
         revisions={**EXPERIMENT.network_revisions(), "flops": REVISIONS["flops"]},
     shell:
-        "python -m mspn flops --scale {resources.scale:q} --out {params.folder:q} 2>&1 | tee {log}"
+        MSPN + " flops --scale {resources.scale:q} --out {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule ceiling:
@@ -63,7 +63,7 @@ rule ceiling:
         data=[EXPERIMENT.data_identity(name, "val") for name in main_datasets()],
         revisions=[REVISIONS["training"], REVISIONS["evaluation"]],
     shell:
-        "python -m mspn ceiling --scale {resources.scale:q} --out {output} 2>&1 | tee {log}"
+        MSPN + " ceiling --scale {resources.scale:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 # With all cores nothing runs beside it. What was measured is kept, undeclared, beside the table: a new network is
@@ -87,4 +87,4 @@ rule latency:
         sizes=network_sizes(),
         revisions=EXPERIMENT.network_revisions(),
     shell:
-        LAUNCH + " bench latency --scale {resources.scale:q} --out {output} 2>&1 | tee {log}"
+        LAUNCH + " bench latency --scale {resources.scale:q} --out {output:q} 2>&1 | tee {log:q}"

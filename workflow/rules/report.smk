@@ -9,6 +9,11 @@ FIGURES = [
 TABLES = [f"table-{number}" for number in range(1, 10)] + ["evaluations", "detectors", "cost"]
 
 
+def report_outputs(page, **others):
+    """The files that every report has; where they are copied, the folder with the pictures that only some have."""
+    return {"page": directory(REPORTS)} if STORAGE else {"page": page, **others}
+
+
 rule report:
     input:
         report_inputs,
@@ -27,35 +32,39 @@ rule report:
         # A report that declares other files than before is made again.
         along("workflow/rules/report.smk"),
     output:
-        # Not in Snakemake's own report, which takes it out of its folder, so that none of its links would lead anywhere.
-        page=f"{REPORTS}/index.html",
-        claims=report(f"{REPORTS}/claims.csv", caption="../report/claims.rst", category="Claims"),
-        cells=report(f"{REPORTS}/cells.csv", caption="../report/cells.rst", category="Report"),
-        runs=report(f"{REPORTS}/runs.csv", caption="../report/runs.rst", category="Data"),
-        curve=report(f"{REPORTS}/curve.csv", caption="../report/curve.rst", category="Data"),
-        figures=[
-            report(
-                f"{REPORTS}/figures/{name}.svg",
-                caption=f"../report/{name}.rst",
-                category="Figures",
-                labels={"figure": name.removeprefix("figure-")},
-            )
-            for name in FIGURES
-        ],
-        claims_json=f"{REPORTS}/claims.json",
-        description=f"{REPORTS}/report.json",
-        drawings=expand(f"{REPORTS}/figures/{{name}}.png", name=FIGURES),
-        formats=expand(f"{REPORTS}/tables/{{name}}.{{format}}", name=TABLES, format=["csv", "md", "tex"]),
-        extra=expand(f"{REPORTS}/tables/{{name}}.html", name=TABLES[9:]),
-        tables=[
-            report(
-                f"{REPORTS}/tables/table-{number}.html",
-                caption="../report/table.rst",
-                category="Tables",
-                labels={"table": str(number)},
-            )
-            for number in range(1, 10)
-        ],
+        **report_outputs(
+            # Not in Snakemake's own report, which takes it out of its folder, so that none of its links would lead anywhere.
+            page=f"{REPORTS}/index.html",
+            claims=report(f"{REPORTS}/claims.csv", caption="../report/claims.rst", category="Claims"),
+            cells=report(f"{REPORTS}/cells.csv", caption="../report/cells.rst", category="Report"),
+            runs=report(f"{REPORTS}/runs.csv", caption="../report/runs.rst", category="Data"),
+            curve=report(f"{REPORTS}/curve.csv", caption="../report/curve.rst", category="Data"),
+            figures=[
+                report(
+                    f"{REPORTS}/figures/{name}.svg",
+                    caption=f"../report/{name}.rst",
+                    category="Figures",
+                    labels={"figure": name.removeprefix("figure-")},
+                )
+                for name in FIGURES
+            ],
+            claims_json=f"{REPORTS}/claims.json",
+            description=f"{REPORTS}/report.json",
+            drawings=expand(f"{REPORTS}/figures/{{name}}.png", name=FIGURES),
+            formats=expand(
+                f"{REPORTS}/tables/{{name}}.{{format}}", name=TABLES, format=["csv", "md", "tex"]
+            ),
+            extra=expand(f"{REPORTS}/tables/{{name}}.html", name=TABLES[9:]),
+            tables=[
+                report(
+                    f"{REPORTS}/tables/table-{number}.html",
+                    caption="../report/table.rst",
+                    category="Tables",
+                    labels={"table": str(number)},
+                )
+                for number in range(1, 10)
+            ],
+        ),
     log:
         f"{LOGS}/report.log",
     benchmark:
@@ -68,4 +77,4 @@ rule report:
         scale=EXPERIMENT.scale.model_dump(mode="json"),
         code=code_hash("mspn/report"),
     shell:
-        "python -m mspn report make --scale {resources.scale:q} 2>&1 | tee {log}"
+        MSPN + " report make --scale {resources.scale:q} 2>&1 | tee {log:q}"

@@ -41,7 +41,7 @@ rule train:
         gradient_checkpointing="off",
         store_on_device="off",
     shell:
-        f"{TRAIN} --training {{wildcards.training}} 2>&1 | tee {{log}}"
+        f"{TRAIN} --training {{wildcards.training}} 2>&1 | tee {{log:q}}"
 
 
 # What trainings of several lengths have in common: warm-up and the constant rate, up to where each cools down.
@@ -70,4 +70,4 @@ rule trunk:
         gradient_checkpointing="off",
         store_on_device="off",
     shell:
-        f"{TRAIN} --trunk {{wildcards.trunk}} --until {{wildcards.step}} 2>&1 | tee {{log}}"
+        f"{TRAIN} --trunk {{wildcards.trunk}} --until {{wildcards.step}} 2>&1 | tee {{log:q}}"

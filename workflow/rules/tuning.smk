@@ -15,8 +15,9 @@ checkpoint halve:
     resources:
         scale=SCALE,
     shell:
-        "python -m mspn tune --scale {resources.scale:q} --run {wildcards.run} --round {wildcards.round} --out {output}"
-        " 2>&1 | tee {log}"
+        MSPN
+        + " tune --scale {resources.scale:q} --run {wildcards.run} --round {wildcards.round} --out {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule tune:
@@ -33,4 +34,4 @@ rule tune:
     resources:
         scale=SCALE,
     shell:
-        "python -m mspn tune --scale {resources.scale:q} --out {output} 2>&1 | tee {log}"
+        MSPN + " tune --scale {resources.scale:q} --out {output:q} 2>&1 | tee {log:q}"
