@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from mspn.cluster.remembered import remembered
 from mspn.errors import UserError
@@ -19,9 +19,6 @@ from mspn.experiment.grid import Run
 from mspn.experiment.identity import code_hash
 from mspn.experiment.networks import is_own, network_spec
 from mspn.files import read_json
-
-if TYPE_CHECKING:
-    from torch import nn
 
 # Peak rates in TFLOP/s, from NVIDIA's data sheets of V100 SXM2, A100 SXM, H100 SXM and H200 SXM: dense matrix
 # products in bf16 (V100: fp16) and tf32 (which a V100 has not), and plain fp32.
@@ -123,7 +120,7 @@ def network_sizes(experiment: Experiment) -> dict[str, Size]:
     """Each trained run's size at this scale's input and width; builds the networks without weights."""
     import torch
 
-    from mspn.networks.build import definition
+    from mspn.networks.build import definition, outline
     from mspn.networks.macs import FvcoreRules
 
     found: dict[str, Size] = {}
@@ -131,7 +128,7 @@ def network_sizes(experiment: Experiment) -> dict[str, Size]:
     for run in experiment.trained:
         key = repr((definition(run, experiment.scale.width), experiment.input_size(run)))
         if key not in seen:
-            network = _without_weights(experiment, run).eval()
+            network = outline(run, experiment.scale.width)
             with torch.device("meta"), torch.no_grad(), FvcoreRules() as rules:
                 network(torch.zeros(1, 3, *experiment.input_size(run)), all_stages=True)
             seen[key] = Size(rules.convolutions, sum(p.numel() for p in network.parameters()))
@@ -144,7 +141,9 @@ def count_parameters(experiment: Experiment) -> dict[str, int]:
     runs, width = experiment.trained, experiment.scale.width
 
     def find() -> tuple[dict[str, int], tuple[()]]:
-        networks = {run.run: _without_weights(experiment, run) for run in runs}
+        from mspn.networks.build import outline
+
+        networks = {run.run: outline(run, width) for run in runs}
         return {name: sum(p.numel() for p in one.parameters()) for name, one in networks.items()}, ()
 
     if any(is_own(run.network) for run in runs):  # another module's code, whose changes nobody here sees
@@ -153,15 +152,6 @@ def count_parameters(experiment: Experiment) -> dict[str, int]:
     code = code_hash("mspn/networks", "baselines", "mspn/experiment")
     found: dict[str, int] = remembered(f"{experiment.results}: parameters", [question, code], find)
     return found
-
-
-def _without_weights(experiment: Experiment, run: Run) -> "nn.Module":
-    import torch
-
-    from mspn.networks.build import construct, definition
-
-    with torch.device("meta"):
-        return construct(*definition(run, experiment.scale.width))
 
 
 def choose_speed(

@@ -9,9 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -233,26 +234,28 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True, deep: b
     except UserError as error:
         first.wrong(str(error), "mend the file that it names")
         return [first, check_versions()]
-    first.facts.append(f"{len(experiment.grid)} runs, {len(experiment.trainings())} trainings")
-    first.facts += [f"without run {run.run}: no data set {run.data} here" for run in left_out(experiment)]
     found = [first, check_versions()]
     # What takes seconds, each in a process of its own; forked, as starting Python takes as long again.
     fork, count = multiprocessing.get_context("fork"), len(preflight.LONGEST) + 1
     with ProcessPoolExecutor(count, fork, initializer=_end_quietly) as beside:
         longest = [beside.submit(check, experiment) for check in preflight.LONGEST]
+        # The ids of trainings take hashes of what they read, which are remembered for the graph.
+        first.facts.append(f"{len(experiment.grid)} runs, {len(experiment.trainings())} trainings")
+        first.facts += [f"without run {run.run}: no data set {run.data} here" for run in left_out(experiment)]
         built = beside.submit(build_graph, scale) if graph else None
-        try:
-            sizes = _sizes(experiment)
-        except UserError as error:
-            first.wrong(str(error), "mend the file that it names")
-            return found
-        rest = [
-            preflight.check_weights(experiment),
-            check_disk(experiment, sizes),
-            check_memory(experiment, site),
-            check_gpus(experiment, site),
-            _check_training(experiment, site),
-        ]
+        with _one_thread():
+            try:
+                sizes = _sizes(experiment)
+            except UserError as error:
+                first.wrong(str(error), "mend the file that it names")
+                return found
+            rest = [
+                preflight.check_weights(experiment),
+                check_disk(experiment, sizes),
+                check_memory(experiment, site),
+                check_gpus(experiment, site),
+                _check_training(experiment, site),
+            ]
         results = [check_results(experiment), check_figures(experiment)]
         try:
             found += [*(check.result() for check in longest), *rest]
@@ -270,6 +273,19 @@ def examine(scale: str, profile: Path | None = None, graph: bool = True, deep: b
 def _end_quietly() -> None:
     """Ctrl-C ends a process of the pool at once, without a traceback of its own."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch's other threads would only wait for the cores, at full load, that the checks beside have."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _check_training(experiment: Experiment, site: Site) -> Check:

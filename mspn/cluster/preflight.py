@@ -273,14 +273,11 @@ def _start(experiment: Experiment, name: str) -> str:
 def _pretrain(experiment: Experiment, run: Run) -> tuple[str, list[Path]]:
     import warnings
 
-    import torch
-
-    from mspn.networks.build import construct, definition
+    from mspn.networks.build import outline
     from mspn.networks.imagenet import pretrain
 
     file, folder = experiment.pretrained_file(run), experiment.scale.pretrained
-    with torch.device("meta"):  # names and shapes tell whether the file fits
-        network = construct(*definition(run, experiment.scale.width))
+    network = outline(run, experiment.scale.width)  # names and shapes tell whether the file fits
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")
         sentence = pretrain(network, experiment, run)

@@ -1,6 +1,7 @@
 """Build a network by name, or by the constructor that its weights name."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -39,6 +40,18 @@ def definition(run: Run, width: float) -> tuple[str, dict[str, Any]]:
     path, keywords = network_spec(run.network)
     joints, scales = len(skeleton(run.joint_set).joints), SUPERVISIONS[run.supervision][0]
     return path, {**keywords, "joints": joints, "scales": scales, "width": width}
+
+
+def outline(run: Run, width: float) -> nn.Module:
+    """A run's network on the meta device, in inference: names and shapes. Runs share it as it is."""
+    path, keywords = definition(run, width)
+    return _outline(path, tuple(keywords.items()))
+
+
+@cache
+def _outline(path: str, keywords: tuple[tuple[str, Any], ...]) -> nn.Module:
+    with torch.device("meta"):
+        return construct(path, dict(keywords)).eval()
 
 
 def build_network(name: str, *, joints: int = 17, scales: int = 4, width: float = 1.0) -> nn.Module:
