@@ -342,7 +342,7 @@ def test_the_verb(tmp_path, monkeypatch, capsys):
         "extends: demo\nname: tiny\nruns: [mspn-1]\ninputs: {256x192: 96x72}\ndatasets:\n"
         f"  coco: {{kind: coco, root: {root}, train: train, val: val}}\n"
     )
-    monkeypatch.setattr("mspn.experiment.experiment.Path", lambda *parts: tmp_path.joinpath(*parts))
+    monkeypatch.setattr("mspn.experiment.experiment.ROOT", tmp_path)
     call = ["crops", "--scale", str(scale), "--dataset", "coco"]
     folder = tmp_path / "results/tiny/crops/coco-96x72"
     assert main([*call, "--run", "mspn-1", "--estimate"]) == 0

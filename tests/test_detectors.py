@@ -192,7 +192,7 @@ def test_detect_writes_boxes_and_their_measure(tmp_path, monkeypatch, capsys):
         "extends: demo\nname: tiny\nruns: [mspn-1]\ndatasets:\n"
         f"  coco: {{kind: coco, root: {root}, train: train, val: val}}\n"
     )
-    monkeypatch.setattr("mspn.experiment.experiment.Path", lambda *parts: tmp_path.joinpath(*parts))
+    monkeypatch.setattr("mspn.experiment.experiment.ROOT", tmp_path)
     assert main(["detect", "--scale", str(scale), "--detector", "gt"]) == 0
     folder = tmp_path / "results/tiny/boxes/coco"
     metrics = json.loads((folder / "gt.metrics.json").read_text())

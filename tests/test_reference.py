@@ -12,17 +12,17 @@ from mspn.commands.cli import main
 from mspn.report.verify import rescore, verify
 
 REFERENCE = Path("results/reference")
-BENCH = REFERENCE / "bench"
-REPORT = BENCH / "reports" / "bench"
+BENCH, LSP = REFERENCE / "bench", REFERENCE / "lsp"
+REPORT, LSP_REPORT = BENCH / "reports" / "bench", LSP / "reports" / "lsp"
 WEIGHTS = sorted((BENCH / "results" / "bench" / "trainings").glob("*/weights.safetensors"))
-PAGE = Path("docs/bench-results.md")
+PAGE, LSP_PAGE = Path("docs/bench-results.md"), Path("docs/lsp-results.md")
 MB = 10**6
 
 
-@pytest.mark.parametrize("folder", [BENCH, REFERENCE / "bench-search"], ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", [BENCH, REFERENCE / "bench-search", LSP], ids=lambda path: path.name)
 def test_a_bundle_is_as_packed_and_its_figures_are_those_of_its_matches(folder):
     findings = {**verify(folder), **rescore(folder)}
-    assert findings.pop("files") > 100 and findings.pop("rescored") > 20 and findings.pop("evaluations") > 20
+    assert findings.pop("files") > 100 and findings.pop("rescored") > 10 and findings.pop("evaluations") > 10
     assert not any(findings.values())
 
 
@@ -30,6 +30,15 @@ def test_what_is_kept_is_small():
     sizes = {path: path.stat().st_size for path in BENCH.rglob("*") if path.is_file()}
     assert sum(sizes.values()) < 25 * MB and len(WEIGHTS) == 2
     assert sum(sizes[path] for path in WEIGHTS) < 10 * MB
+
+
+def test_of_photographs_only_what_was_measured_is_kept():
+    """No picture of a person, and weights of one MSPN below 10 MB."""
+    kept = [path for path in LSP.rglob("*") if path.is_file()]
+    weights = [path for path in kept if path.suffix == ".safetensors"]
+    assert not [path for path in kept if path.suffix.lower() in (".jpg", ".jpeg", ".bin")]
+    assert len(weights) == 1 and weights[0].stat().st_size < 10 * MB
+    assert sum(path.stat().st_size for path in kept) < 25 * MB
 
 
 @pytest.mark.parametrize("weights", WEIGHTS, ids=lambda path: path.parent.name)
@@ -78,6 +87,43 @@ def networks() -> list[str]:
     return lines
 
 
+def photographs() -> list[str]:
+    """A line of Markdown for each run on LSP: PCK@0.2 at each budget, then of the whole PCKh@0.5 and AP; and
+    one for each joint.
+    """
+    with (LSP_REPORT / "curve.csv").open(encoding="utf-8") as file:
+        curve = [row for row in csv.DictReader(file) if row["boxes"] == "gt"]
+    found = {
+        (re.sub(r"-\d+k$", "", row["run"]), f"{float(row['budget']):.2g}", row["metric"]): row
+        for row in curve
+    }
+    runs = sorted({run for run, _, _ in found})
+
+    def cell(run: str, budget: str, metric: str, ends: bool = False) -> str:
+        row = found.get((run, budget, metric))
+        if row is None:
+            return "–"
+        interval = f" [{float(row['low']):.1f}, {float(row['high']):.1f}]" if ends else ""
+        return f"{float(row['value']):.1f}{interval}"
+
+    lines = []
+    for run in runs:
+        parts = [cell(run, budget, "PCK@0.2") for budget in ("0.25", "0.5")]
+        seeds = found.get((run, "1", "PCK@0.2"), {"seeds": "–"})["seeds"]
+        whole = [
+            cell(run, "1", "PCK@0.2", True),
+            cell(run, "1", "PCKh@0.5"),
+            cell(run, "1", "AP"),
+            seeds,
+        ]
+        lines.append(f"| {' | '.join([run, *parts, *whole])} |")
+    joints = dict.fromkeys(metric for _, _, metric in found if re.match(r"PCK@0\.2 (?!AUC)", metric))
+    for metric in joints:
+        name = metric.removeprefix("PCK@0.2 ").replace("_", " ")
+        lines.append(f"| {' | '.join([name, *(cell(run, '1', metric) for run in runs)])} |")
+    return lines
+
+
 def statements() -> list[str]:
     """A line of Markdown for each statement that was judged by numbers that were measured."""
     lines = []
@@ -102,13 +148,18 @@ def test_the_page_tells_what_was_measured():
     assert rows_of(PAGE.read_text()) == [*networks(), *statements()]
 
 
-def test_the_page_says_no_other_number():
-    """Each number with a point in the page's sentences is one of its tables', or of the scale's file."""
-    text = PAGE.read_text()
+def test_the_page_of_photographs_tells_what_was_measured():
+    assert rows_of(LSP_PAGE.read_text()) == photographs()
+
+
+@pytest.mark.parametrize(("page", "scale"), [(PAGE, "bench"), (LSP_PAGE, "lsp")], ids=["bench", "lsp"])
+def test_a_page_says_no_other_number(page, scale):
+    """Each number with a point in a page's sentences is one of its tables', or of the scale's file."""
+    text = page.read_text()
     sentences = "\n".join(line for line in text.splitlines() if not line.startswith(("|", "!")))
     known = set(
         re.findall(
-            r"\d+\.\d+", "\n".join(rows_of(text)) + Path("workflow/config/scales/bench.yaml").read_text()
+            r"\d+\.\d+", "\n".join(rows_of(text)) + Path(f"workflow/config/scales/{scale}.yaml").read_text()
         )
     )
     assert set(re.findall(r"(?<![\w./-])\d+\.\d+(?![\w.])", sentences)) <= known
