@@ -1,7 +1,6 @@
 # The experiment that all rules speak of, checked before any job starts; and where logs and benchmarks go.
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -84,17 +83,19 @@ REPORTS = str(EXPERIMENT.reports)
 # that is declared then, folders whole, and the job is told where the copies lie. Without, it works in place.
 STORAGE = bool(workflow.storage_settings.default_storage_provider)
 COPIES = Path()
-MSPN = "python -m mspn"
 if STORAGE:
     COPIES = Path(str(workflow.modifier.path_modifier.apply_default_storage("results"))).parent
-    MSPN = f"MSPN_ROOT={shlex.quote(str(COPIES)).replace('{', '{{').replace('}', '}}')} {MSPN}"
+JOB_ROOT = str(COPIES) if STORAGE else ""
 LOGS = f"{RESULTS}/logs"
 JOB_LOGS = str(COPIES / LOGS)
 # For `--software-deployment-method conda`; the local environment holds the same packages.
 ENVIRONMENT = "../../environment.yml"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 # Rules that may use GPUs: the profile gives them (resources gpu or gres), the launcher checks and leases them.
-LAUNCH = MSPN + " launch --gpus {resources.gpu} --gres={resources.gres:q} --share {resources.gpu_share} --"
+LAUNCH = (
+    "MSPN_ROOT={resources.root:q} python -m mspn launch"
+    " --gpus {resources.gpu} --gres={resources.gres:q} --share {resources.gpu_share} --"
+)
 
 # A cluster may kill a job for its memory: the profile asks for more at each attempt. What ends in an error on one's
 # own machine does so again.
@@ -219,6 +220,11 @@ def report_inputs(wildcards):
     for run, seed in EXPERIMENT.trainings().values():
         for name in ("environment.json", "config.json", "log.jsonl"):
             yield f"{EXPERIMENT.training_folder(run, seed)}/{name}"
+
+
+def report_outputs(page, **others):
+    """The files that every report has; where they are copied, the folder with the pictures that only some have."""
+    return {"page": directory(REPORTS)} if STORAGE else {"page": page, **others}
 
 
 def measurements():

@@ -12,11 +12,13 @@ rule synth:
         ENVIRONMENT
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
     params:
         # Another configuration or another generator makes another data set.
         identity=lambda w: [EXPERIMENT.data_identity(w.dataset, split) for split in ("train", "val")],
     shell:
-        MSPN + " synth --scale {resources.scale:q} --dataset {wildcards.dataset} 2>&1 | tee {log:q}"
+        "MSPN_ROOT={resources.root:q} "
+        "python -m mspn synth --scale {resources.scale:q} --dataset {wildcards.dataset} 2>&1 | tee {log:q}"
 
 
 rule crops:
@@ -32,10 +34,12 @@ rule crops:
         ENVIRONMENT
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
     params:
         identity=lambda w: EXPERIMENT.store_identity(w.dataset, parse_size(w.size)),
     shell:
-        MSPN + " crops --scale {resources.scale:q} --dataset {wildcards.dataset} --input {wildcards.size}"
+        "MSPN_ROOT={resources.root:q} "
+        "python -m mspn crops --scale {resources.scale:q} --dataset {wildcards.dataset} --input {wildcards.size}"
         " 2>&1 | tee {log:q}"
 
 
@@ -54,8 +58,10 @@ rule detect:
         ENVIRONMENT
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
     params:
         identity=lambda w: EXPERIMENT.boxes_identity(w.dataset, w.detector),
     shell:
-        MSPN + " detect --scale {resources.scale:q} --dataset {wildcards.dataset}"
+        "MSPN_ROOT={resources.root:q} "
+        "python -m mspn detect --scale {resources.scale:q} --dataset {wildcards.dataset}"
         " --detector {wildcards.detector} 2>&1 | tee {log:q}"

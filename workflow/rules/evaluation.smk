@@ -19,6 +19,7 @@ rule evaluate:
     threads: 1
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
         gpu=0,
         gres="",
         gpu_share=1,

@@ -17,13 +17,15 @@ rule flops:
         ENVIRONMENT
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
     params:
         folder=lambda w, output: str(Path(output.table).parent),
         # A row of the grid each, as all are counted.
         networks={r.run: [r.network, r.input, r.supervision, r.data, r.members] for r in load_grid().values()},
         revisions={**EXPERIMENT.network_revisions(), "flops": REVISIONS["flops"]},
     shell:
-        MSPN + " flops --scale {resources.scale:q} --full-size --out {params.folder:q} 2>&1 | tee {log:q}"
+        "MSPN_ROOT={resources.root:q} "
+        "python -m mspn flops --scale {resources.scale:q} --full-size --out {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule trained_flops:
@@ -37,12 +39,14 @@ rule trained_flops:
         ENVIRONMENT
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
     params:
         folder=lambda w, output: str(Path(output[0]).parent),
         sizes=network_sizes(),
         revisions={**EXPERIMENT.network_revisions(), "flops": REVISIONS["flops"]},
     shell:
-        MSPN + " flops --scale {resources.scale:q} --out {params.folder:q} 2>&1 | tee {log:q}"
+        "MSPN_ROOT={resources.root:q} "
+        "python -m mspn flops --scale {resources.scale:q} --out {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule ceiling:
@@ -58,12 +62,14 @@ rule ceiling:
         ENVIRONMENT
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
     params:
         sizes=sorted({EXPERIMENT.input_size(run) for run in EXPERIMENT.trained}),
         data=[EXPERIMENT.data_identity(name, "val") for name in main_datasets()],
         revisions=[REVISIONS["training"], REVISIONS["evaluation"]],
     shell:
-        MSPN + " ceiling --scale {resources.scale:q} --out {output:q} 2>&1 | tee {log:q}"
+        "MSPN_ROOT={resources.root:q} "
+        "python -m mspn ceiling --scale {resources.scale:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 # With all cores nothing runs beside it. What was measured is kept, undeclared, beside the table: a new network is
@@ -80,6 +86,7 @@ rule latency:
     threads: machine_cores()
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
         gpu=0,
         gres="",
         gpu_share=1,

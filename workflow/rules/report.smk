@@ -9,11 +9,6 @@ FIGURES = [
 TABLES = [f"table-{number}" for number in range(1, 10)] + ["evaluations", "detectors", "cost"]
 
 
-def report_outputs(page, **others):
-    """The files that every report has; where they are copied, the folder with the pictures that only some have."""
-    return {"page": directory(REPORTS)} if STORAGE else {"page": page, **others}
-
-
 rule report:
     input:
         report_inputs,
@@ -73,8 +68,10 @@ rule report:
         ENVIRONMENT
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
     params:
         scale=EXPERIMENT.scale.model_dump(mode="json"),
         code=code_hash("mspn/report"),
     shell:
-        MSPN + " report make --scale {resources.scale:q} 2>&1 | tee {log:q}"
+        "MSPN_ROOT={resources.root:q} "
+        "python -m mspn report make --scale {resources.scale:q} 2>&1 | tee {log:q}"

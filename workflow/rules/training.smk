@@ -34,6 +34,7 @@ rule train:
     threads: 1
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
         gpu=0,
         gres="",
         gpu_share=1,
@@ -63,6 +64,7 @@ rule trunk:
     threads: 1
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
         gpu=0,
         gres="",
         gpu_share=1,

@@ -14,10 +14,11 @@ checkpoint halve:
         ENVIRONMENT
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
     shell:
-        MSPN
-        + " tune --scale {resources.scale:q} --run {wildcards.run} --round {wildcards.round} --out {output:q}"
-        " 2>&1 | tee {log:q}"
+        "MSPN_ROOT={resources.root:q} "
+        "python -m mspn tune --scale {resources.scale:q} --run {wildcards.run}"
+        " --round {wildcards.round} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule tune:
@@ -33,5 +34,7 @@ rule tune:
         ENVIRONMENT
     resources:
         scale=SCALE,
+        root=JOB_ROOT,
     shell:
-        MSPN + " tune --scale {resources.scale:q} --out {output:q} 2>&1 | tee {log:q}"
+        "MSPN_ROOT={resources.root:q} "
+        "python -m mspn tune --scale {resources.scale:q} --out {output:q} 2>&1 | tee {log:q}"
