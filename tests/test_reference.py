@@ -19,10 +19,11 @@ PAGE, LSP_PAGE = Path("docs/bench-results.md"), Path("docs/lsp-results.md")
 MB = 10**6
 
 
-@pytest.mark.parametrize("folder", [BENCH, REFERENCE / "bench-search", LSP], ids=lambda path: path.name)
-def test_a_bundle_is_as_packed_and_its_figures_are_those_of_its_matches(folder):
-    findings = {**verify(folder), **rescore(folder)}
-    assert findings.pop("files") > 100 and findings.pop("rescored") > 10 and findings.pop("evaluations") > 10
+@pytest.mark.parametrize(("name", "least"), [("bench", 21), ("bench-search", 21), ("lsp", 18)])
+def test_a_bundle_is_as_packed_and_its_figures_are_those_of_its_matches(name, least):
+    findings = {**verify(REFERENCE / name), **rescore(REFERENCE / name)}
+    assert findings.pop("files") > 100
+    assert findings.pop("rescored") >= least and findings.pop("evaluations") >= least
     assert not any(findings.values())
 
 

@@ -1,18 +1,15 @@
 """The graph where no file system is shared: each job has what it declares, and leaves what it declares."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from mspn.files import read_json
 from mspn.networks.weights import load_weights
-from tests.test_workflow import LINK, ROOT, clone
+from tests.test_workflow import LINK, ROOT, clone, snakemake
 
-PLUGIN = ROOT / "tests/storage"
+PLUGIN = "snakemake_storage_plugin_shelf"
 OWN = """
 extends: smoke
 datasets: {coco: {train_images: 8, val_images: 2}}
@@ -22,15 +19,9 @@ evaluate_on: [gt]
 """
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
+def run(folder: Path, *arguments: str) -> str:
     """What Snakemake says in a checkout with the scale above; it must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "scale=own.yaml", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{PLUGIN}"},
-    )
+    done = snakemake(folder, "--config", "scale=own.yaml", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -54,17 +45,18 @@ def results(folder: Path) -> dict[str, object]:
 @pytest.mark.slow
 def test_through_a_storage_the_results_are_those_of_a_shared_file_system(tmp_path):
     checkout, shelf = clone(tmp_path), tmp_path / "the shelf"
+    shutil.copytree(ROOT / "tests/storage" / PLUGIN, checkout / PLUGIN)
     (checkout / "own.yaml").write_text(OWN)
     stored = ("--default-storage-provider", "shelf", "--default-storage-prefix", str(shelf))
     for rule in ("synth", "crops", "detect", "trunk", "train", "evaluate", "flops", "latency", "all"):
-        snakemake(checkout, *stored, "--until", rule)
+        run(checkout, *stored, "--until", rule)
         # Another machine has nothing of what lies beside the declared files.
         shutil.rmtree(checkout / ".snakemake/storage")
-    assert "Nothing to be done" in snakemake(checkout, *stored)
+    assert "Nothing to be done" in run(checkout, *stored)
     assert [path.name for path in (checkout / "results/own").iterdir()] == ["scale.json"]
     assert not (checkout / "reports/own").exists()
 
-    snakemake(checkout, "--until", "evaluate")
+    run(checkout, "--until", "evaluate")
     assert results(shelf / "results/own") == results(checkout / "results/own")
     # Put beside the checkout's own files, the report has all that it links to.
     shutil.copytree(shelf / "reports/own", checkout / "reports/own")

@@ -82,12 +82,10 @@ REPORTS = str(EXPERIMENT.reports)
 # With `--default-storage-provider` Snakemake copies what a job reads from the storage, and what it writes to it: all of
 # that is declared then, folders whole, and the job is told where the copies lie. Without, it works in place.
 STORAGE = bool(workflow.storage_settings.default_storage_provider)
-COPIES = Path()
-if STORAGE:
-    COPIES = Path(str(workflow.modifier.path_modifier.apply_default_storage("results"))).parent
-JOB_ROOT = str(COPIES) if STORAGE else ""
 LOGS = f"{RESULTS}/logs"
-JOB_LOGS = str(COPIES / LOGS)
+# Where a job has a file: the storage's copy, else the file itself.
+copied = workflow.modifier.path_modifier.apply_default_storage
+JOB_ROOT, JOB_LOGS = str(Path(copied(RESULTS)).parents[1]), str(copied(LOGS))
 # For `--software-deployment-method conda`; the local environment holds the same packages.
 ENVIRONMENT = "../../environment.yml"
 BENCHMARKS = f"{RESULTS}/benchmarks"

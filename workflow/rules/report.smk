@@ -28,7 +28,8 @@ rule report:
         along("workflow/rules/report.smk"),
     output:
         **report_outputs(
-            # Not in Snakemake's own report, which takes it out of its folder, so that none of its links would lead anywhere.
+            # Not in Snakemake's own report, which takes it out of its folder, so that none of its links would lead
+            # anywhere.
             page=f"{REPORTS}/index.html",
             claims=report(f"{REPORTS}/claims.csv", caption="../report/claims.rst", category="Claims"),
             cells=report(f"{REPORTS}/cells.csv", caption="../report/cells.rst", category="Report"),
