@@ -131,6 +131,10 @@ def test_weights_that_are_asked_for_go_with_it(experiment, tmp_path):
     ]
     findings = verify(tmp_path / "kept")
     assert findings.pop("files") > 20 and not any(findings.values())
+    back = tmp_path / "back"  # where Snakemake makes nothing again whose input is newer
+    restore(tmp_path / "kept", back)
+    made = back / experiment.evaluation_folder(run, 1, "gt") / "metrics.json"
+    assert (back / weights).stat().st_mtime_ns <= made.stat().st_mtime_ns
 
 
 def test_its_results_are_put_back(experiment, archive, tmp_path):

@@ -150,8 +150,10 @@ def restore(archive: Path, root: Path = Path()) -> int:
     for path, data in files.items():
         if path.exists() and path.read_bytes() != data:
             raise UserError(f"{path}: is there with other content than in {archive}; move it away first")
-    fresh = {path: data for path, data in files.items() if not path.exists()}
-    for path, data in fresh.items():
+    fresh = [path for path in files if not path.exists()]
+    evaluations = {path.parent for path in files if path.name == METRICS}
+    # Evaluations last: Snakemake makes those again whose weights are newer.
+    for path in sorted(fresh, key=lambda path: path.parent in evaluations):
         with atomic(path) as temporary:
-            temporary.write_bytes(data)
+            temporary.write_bytes(files[path])
     return len(fresh)
