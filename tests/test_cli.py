@@ -1,7 +1,8 @@
-"""The command line refuses what it does not know in one line that says what may be meant."""
+"""The command line says in one line what it does not know, with what may be meant, or that it was stopped."""
 
 import pytest
 
+from mspn.commands import ceiling
 from mspn.commands.cli import main
 
 
@@ -26,3 +27,12 @@ def test_a_misspelt_word_is_one_line(words, expected, capsys):
         code = left.code  # type: ignore[assignment]
     error = capsys.readouterr().err
     assert code == 2 and expected in error and error.count("\n") == 1
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ceiling, "run", interrupted)
+    assert main(["ceiling"]) == 130
+    assert capsys.readouterr().err == "mspn: stopped by Ctrl-C\n"

@@ -140,6 +140,21 @@ def test_a_new_row_trains_and_evaluates_itself_alone(edit):
     assert not {"synth", "crops", "detect"} & set(started)
 
 
+def test_removed_crop_stores_are_made_again_by_themselves_before_something_is_added(edit, finished):
+    """Made within a larger run they would repeat the trainings that have read them."""
+    stores = {path: path.read_bytes() for path in finished.glob("results/smoke/crops/*/manifest.json")}
+    for path in stores:
+        path.unlink()
+    try:
+        assert jobs(finished) == {}
+        edit("workflow/config/scales/smoke.yaml", "hourglass-1,", "hourglass-1, mspn-3,")
+        assert set(jobs(finished, (*SMOKE, "--until", "crops"))) == {"crops"}
+    finally:
+        for path, content in stores.items():
+            path.write_bytes(content)
+    assert trained(jobs(finished)) == {"mspn-3"}
+
+
 def test_a_second_label_of_a_run_trains_nothing(edit):
     edit("workflow/config/grid.tsv", "resnet-101\t", "twin\tmspn-2\t256x192\tctf\tcoco\tgt\t\nresnet-101\t")
     started = edit("workflow/config/scales/smoke.yaml", "hourglass-1,", "hourglass-1, twin,")

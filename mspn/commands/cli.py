@@ -71,7 +71,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code is 0 (done), 1 (a check failed), 2 (bad input) or the verb's own."""
+    """Run one verb; the exit code is 0 (done), 1 (a check failed), 2 (bad input), 130 (Ctrl-C) or the
+    verb's own."""
     args = build_parser().parse_args(argv)
     try:
         return int(args.run(args))
@@ -81,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        print("mspn: stopped by Ctrl-C", file=sys.stderr)
+        return 130
     except OSError as error:
         line = explained(error)
         if line is None:
