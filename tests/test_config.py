@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from mspn.errors import UserError
-from mspn.experiment.config import CocoData, load_scale, parse_size
+from mspn.experiment.config import CocoData, parse_size
+from mspn.experiment.scale_file import load_scale
 from mspn.experiment.schema import scale_schema
 
 SCALES = sorted(path.stem for path in Path("workflow/config/scales").glob("*.yaml"))

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from mspn.commands.cli import build_parser
-from mspn.experiment.config import CONFIG, RECIPES, Scale
+from mspn.experiment.config import CONFIG, Scale
 from mspn.experiment.load import load_experiment
+from mspn.experiment.scale_file import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

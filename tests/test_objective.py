@@ -10,8 +10,9 @@ from torch import nn
 
 from mspn.data.batches import Batch, normalise
 from mspn.errors import UserError
-from mspn.experiment.config import Recipe, load_scale
+from mspn.experiment.config import Recipe
 from mspn.experiment.grid import load_grid
+from mspn.experiment.scale_file import load_scale
 from mspn.networks.build import build_network
 from mspn.training.hardware import Options, prepare
 from mspn.training.literal import LiteralObjective, literal_blocks

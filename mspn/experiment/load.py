@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from mspn.errors import UserError, did_you_mean
-from mspn.experiment.config import CocoData, Scale, SynthData, joint_set_of, load_scale, scale_path
+from mspn.experiment.config import CocoData, Scale, SynthData, joint_set_of
 from mspn.experiment.experiment import Experiment
 from mspn.experiment.grid import GRID, Run, load_grid
 from mspn.experiment.joint_sets import load_joint_set
 from mspn.experiment.networks import NETWORKS, family, is_own, network_spec
+from mspn.experiment.scale_file import load_scale, scale_path
 from mspn.files import read_json, write_json
 
 OWN_RUNS = "own"  # among a scale's runs: all rows of the grid whose networks are of one's own
