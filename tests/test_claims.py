@@ -287,6 +287,21 @@ def test_a_single_seed_is_about_these_weights(monkeypatch):
     assert "single seed of mspn-2, hourglass-2-wide" in found["3a"].reason
 
 
+def test_of_unequal_seeds_those_in_common_count(monkeypatch):
+    """The figure is of the same seeds as its interval, and the trend's last point is the figure."""
+    monkeypatch.chdir(report_tree.shared("madeup", (0, 1)))
+    results = with_budgets("madeup", {run: {0.5: 60.0} for run in ("mspn-2", "mspn-4")})
+    lacking = results.metrics.run.str.startswith("mspn-4") & (results.metrics.seed == 1)
+    results = replace(results, metrics=results.metrics[~lacking])
+    draws = Draws(results)
+    found = {s.name: s for claim in evaluate(results, load_figures(), draws) for s in claim.statements}["2b"]
+    first = {run: draws.by_seed(run, DET)[0] for run in ("mspn-2", "mspn-4")}
+    assert found.verdict == "about these weights" and found.seeds == (0,)
+    assert found.ours == pytest.approx(first["mspn-4"] - first["mspn-2"])
+    assert found.ours != pytest.approx(first["mspn-4"] - draws.mean("mspn-2", DET))
+    assert found.trend == ((800, pytest.approx(0)), (1600, pytest.approx(found.ours)))
+
+
 def with_plan(draws: Draws, **changes) -> Draws:
     """The same draws by rules that have a plan of the tree: its own runs and budget, but for ``changes``."""
     own = draws.rules.plan(draws.results.experiment)

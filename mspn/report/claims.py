@@ -222,8 +222,8 @@ class _Judge:
                 "interval is of the images alone"
             )
             return replace(
-                result, verdict="about these weights", reason=reason, seeds=seeds, low=ends[0], high=ends[1],
-                level=self.rules.level,
+                result, verdict="about these weights", reason=reason, ours=self.draws.value(weights, seeds),
+                seeds=seeds, low=ends[0], high=ends[1], level=self.rules.level,
             )  # fmt: skip
         used = seeds[: self.plan.look(len(seeds))]
         if not used:
@@ -291,13 +291,13 @@ class _Judge:
         return result.ours / self.spread < result.paper / (max(printed) - min(printed)) / 2
 
     def _trend(self, statement: Statement) -> tuple[tuple[int, float], ...]:
-        """The contrast at every budget that all its runs share, where there are several."""
+        """The contrast at every budget that all its runs share, over common seeds, where there are several."""
         grid = self.results.experiment.grid
         at = {run: budgets(self.results, grid[run]) for run in statement.runs}
         shared = sorted(set.intersection(*(set(found) for found in at.values())))
         weights, points = self._weights(statement), []
         for samples in shared:
             there = {(at[run][samples], what): weight for (run, what), weight in weights.items()}
-            if all(self.draws.has(*need) for need in there):
-                points.append((samples, sum(w * self.draws.mean(*need) for need, w in there.items())))
+            if seeds := self.draws.seeds(there):
+                points.append((samples, self.draws.value(there, seeds)))
         return tuple(points) if len(points) > 1 else ()
