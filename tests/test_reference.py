@@ -12,17 +12,19 @@ from mspn.commands.cli import main
 from mspn.report.verify import rescore, verify
 
 REFERENCE = Path("results/reference")
-BENCH, LSP = REFERENCE / "bench", REFERENCE / "lsp"
-REPORT, LSP_REPORT = BENCH / "reports" / "bench", LSP / "reports" / "lsp"
+BENCH, LSP, LONG = REFERENCE / "bench", REFERENCE / "lsp", REFERENCE / "lsp-long"
+REPORT, LSP_REPORT, LONG_REPORT = (one / "reports" / one.name for one in (BENCH, LSP, LONG))
 WEIGHTS = sorted((BENCH / "results" / "bench" / "trainings").glob("*/weights.safetensors"))
 PAGE, LSP_PAGE = Path("docs/bench-results.md"), Path("docs/lsp-results.md")
 MB = 10**6
 
 
-@pytest.mark.parametrize(("name", "least"), [("bench", 21), ("bench-search", 21), ("lsp", 18)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("bench", 21), ("bench-search", 21), ("lsp", 24), ("lsp-long", 2), ("lsp-search", 8)]
+)
 def test_a_bundle_is_as_packed_and_its_figures_are_those_of_its_matches(name, least):
     findings = {**verify(REFERENCE / name), **rescore(REFERENCE / name)}
-    assert findings.pop("files") > 100
+    assert findings.pop("files") > 20
     assert findings.pop("rescored") >= least and findings.pop("evaluations") >= least
     assert not any(findings.values())
 
@@ -35,7 +37,7 @@ def test_what_is_kept_is_small():
 
 def test_of_photographs_only_what_was_measured_is_kept():
     """No picture of a person, and weights of one MSPN below 10 MB."""
-    kept = [path for path in LSP.rglob("*") if path.is_file()]
+    kept = [path for folder in (LSP, LONG) for path in folder.rglob("*") if path.is_file()]
     weights = [path for path in kept if path.suffix == ".safetensors"]
     assert not [path for path in kept if path.suffix.lower() in (".jpg", ".jpeg", ".bin")]
     assert len(weights) == 1 and weights[0].stat().st_size < 10 * MB
@@ -125,10 +127,34 @@ def photographs() -> list[str]:
     return lines
 
 
-def statements() -> list[str]:
+def longer() -> list[str]:
+    """A line of Markdown for each budget of the longer training: its samples, PCK@0.2, PCKh@0.5 and AP."""
+    with (LONG_REPORT / "curve.csv").open(encoding="utf-8") as file:
+        rows = {(int(row["samples"]), row["metric"]): row for row in csv.DictReader(file)}
+    lines = []
+    for samples in sorted({samples for samples, _ in rows}):
+        pck, pckh, ap = (rows[samples, metric] for metric in ("PCK@0.2", "PCKh@0.5", "AP"))
+        interval = f"[{float(pck['low']):.1f}, {float(pck['high']):.1f}]"
+        cells = [
+            f"{float(pck['value']):.1f} {interval}",
+            *(f"{float(one['value']):.1f}" for one in (pckh, ap)),
+        ]
+        lines.append(f"| {samples // 1000}k | {' | '.join(cells)} |")
+    return lines
+
+
+def searched() -> list[str]:
+    """A line of Markdown for each learning rate of the search on photographs: the AP of its networks."""
+    with (REFERENCE / "lsp-search/results/lsp-search/search.csv").open(encoding="utf-8") as file:
+        found = {(float(row["lr"]), row["row"]): f"{float(row['AP']):.1f}" for row in csv.DictReader(file)}
+    rates, runs = (sorted(set(keys)) for keys in zip(*found, strict=True))
+    return [f"| {' | '.join([f'{rate:g}', *(found[rate, run] for run in runs)])} |" for rate in rates]
+
+
+def statements(report: Path) -> list[str]:
     """A line of Markdown for each statement that was judged by numbers that were measured."""
     lines = []
-    for claim in json.loads((REPORT / "claims.json").read_text()):
+    for claim in json.loads((report / "claims.json").read_text()):
         for one in claim["statements"]:
             if one["ours"] is not None and one["unit"] == "AP":
                 trend = " → ".join(f"{value:.1f}" for _, value in one["trend"])
@@ -146,11 +172,16 @@ def claims() -> list[str]:
 
 def test_the_page_tells_what_was_measured():
     """Each network's AP and each statement's verdict, as the report has them, and no other."""
-    assert rows_of(PAGE.read_text()) == [*networks(), *statements()]
+    assert rows_of(PAGE.read_text()) == [*networks(), *statements(REPORT)]
 
 
 def test_the_page_of_photographs_tells_what_was_measured():
-    assert rows_of(LSP_PAGE.read_text()) == photographs()
+    assert rows_of(LSP_PAGE.read_text()) == [
+        *photographs(),
+        *longer(),
+        *statements(LSP_REPORT),
+        *searched(),
+    ]
 
 
 @pytest.mark.parametrize(("page", "scale"), [(PAGE, "bench"), (LSP_PAGE, "lsp")], ids=["bench", "lsp"])

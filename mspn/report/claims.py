@@ -291,7 +291,7 @@ class _Judge:
         return result.ours / self.spread < result.paper / (max(printed) - min(printed)) / 2
 
     def _trend(self, statement: Statement) -> tuple[tuple[int, float], ...]:
-        """The contrast at every budget that all its runs share, over common seeds, where there are several."""
+        """The contrast at every budget that its runs share, over common seeds, where there are several."""
         grid = self.results.experiment.grid
         at = {run: budgets(self.results, grid[run]) for run in statement.runs}
         shared = sorted(set.intersection(*(set(found) for found in at.values())))
