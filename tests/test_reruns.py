@@ -140,7 +140,7 @@ def test_a_new_row_trains_and_evaluates_itself_alone(edit):
     assert not {"synth", "crops", "detect"} & set(started)
 
 
-def test_removed_crop_stores_are_made_again_by_themselves_before_something_is_added(edit, finished):
+def test_after_an_addition_removed_crop_stores_are_made_again_by_themselves_first(edit, finished):
     """Made within a larger run they would repeat the trainings that have read them."""
     stores = {path: path.read_bytes() for path in finished.glob("results/smoke/crops/*/manifest.json")}
     for path in stores:
