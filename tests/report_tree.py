@@ -181,8 +181,8 @@ def predictions(seed: int) -> list[dict[str, Any]]:
     return out
 
 
-def write_stages(path: Path, stages: int) -> None:
-    """Heat maps as the evaluation writes them."""
+def write_stages(path: Path, stages: int, crop: int = 0) -> None:
+    """Heat maps as the evaluation writes them; ``crop`` is the seed of what lies under them."""
     rng = np.random.default_rng(0)
     joints = np.column_stack([rng.uniform(8, 64, 17), rng.uniform(8, 88, 17), np.full(17, 2.0)])
     y, x = np.mgrid[:24, :18]
@@ -197,7 +197,7 @@ def write_stages(path: Path, stages: int) -> None:
     )
     np.savez_compressed(
         path,
-        crop=rng.integers(0, 255, (96, 72, 3), dtype=np.uint8),
+        crop=np.random.default_rng(crop).integers(0, 255, (96, 72, 3), dtype=np.uint8),
         target=maps.astype(np.float16),
         prediction=maps.astype(np.float16),
         joints=joints.astype(np.float32),

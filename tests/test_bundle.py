@@ -15,6 +15,7 @@ from mspn.commands.cli import main
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
 from mspn.files import SEAL, read_json
+from mspn.report import pictures
 from mspn.report.bundle import CRATE, MANIFEST, SCALE, write_bundle
 from mspn.report.verify import rescore, restore, verify
 from tests import report_tree
@@ -214,6 +215,22 @@ def test_what_is_no_bundle_is_refused(tmp_path):
     ):
         with pytest.raises(UserError, match=words):
             verify(tmp_path / name)
+
+
+def test_photographs_are_not_passed_on(monkeypatch, tmp_path):
+    """Nor where the report is of a version that did not say whether it shows some."""
+    monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,), more="runs: [mspn-1]\n"))
+    experiment = report_tree.fill("madeup")
+    monkeypatch.setattr(pictures, "is_photographed", lambda *_: True)
+    make, description = ["report", "make", "--scale", "madeup"], experiment.reports / "report.json"
+    assert main(make) == 0
+    with pytest.raises(UserError, match=r"make it without \(.* --scale madeup --no-photographs\)"):
+        write_bundle(experiment, tmp_path / "x.zip")
+    assert main([*make, "--no-photographs"]) == 0
+    write_bundle(experiment, tmp_path / "x.zip")
+    description.write_text('{"format": 1, "scale": "madeup", "cells": 1}')
+    with pytest.raises(UserError, match="shows photographs"):
+        write_bundle(experiment, tmp_path / "y.zip")
 
 
 def test_without_a_report_nothing_is_packed(monkeypatch, tmp_path):

@@ -2,12 +2,15 @@
 there.
 """
 
+import base64
+import io
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from mspn.errors import UserError
 from mspn.experiment.load import load_experiment
@@ -111,6 +114,39 @@ def test_figure_5_shows_the_best_run_or_a_named_one(with_budgets):
     assert named is not None and named.run == "hourglass-1"
     with pytest.raises(UserError, match="unknown run 'hourglass-9'"):
         pictures.pictured(with_budgets, "predictions.json", "hourglass-9")
+
+
+def colours(panel: str) -> set[tuple[int, int]]:
+    """The least and largest value of each channel of a panel's pictures."""
+    jpegs = [base64.b64decode(data) for data in re.findall(r"image/jpeg;base64,([^\"]+)", panel)]
+    return {extrema for data in jpegs for extrema in Image.open(io.BytesIO(data)).getextrema()}
+
+
+def test_photographs_can_be_left_out(with_budgets, monkeypatch, tmp_path):
+    """What was found is drawn as before, on grey or black; drawn persons are no photographs."""
+
+    def both(figure):
+        return [figure(with_budgets, tmp_path, photographs=wanted) for wanted in (True, False)]
+
+    first, second = both(pictures.figure_5)
+    assert first == second and len(first.panels) == 8
+    monkeypatch.setattr(pictures, "is_photographed", lambda *_: True)
+    shown, blank = both(pictures.figure_5)
+    assert shown == first and blank.caption == shown.caption + " Photographs are left out."
+    for one, other in zip(shown.panels, blank.panels, strict=True):
+        assert len(colours(one)) > 1 and colours(other) == {(pictures.GREY, pictures.GREY)}
+        assert re.sub('base64,[^"]+', "", one) == re.sub('base64,[^"]+', "", other)
+    evaluation = pictures.pictured(with_budgets, "stages.npz")
+    assert evaluation is not None
+    shown, blank = both(pictures.figure_4)
+    report_tree.write_stages(evaluation.folder / "stages.npz", stages=4, crop=7)  # another person
+    other, same = both(pictures.figure_4)
+    assert shown != other and blank == same
+
+
+def test_only_the_projects_own_persons_are_no_photographs():
+    assert pictures.is_photographed(load_experiment("lsp"), "mspn-1")
+    assert not pictures.is_photographed(load_experiment("bench"), "mspn-1")
 
 
 def test_colours_differ_in_grey_or_by_marker_and_dash():

@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
     make.add_argument("--out", type=Path, help="folder to write (default: reports/SCALE)")
     make.add_argument("--picture", metavar="RUN", help="the run that Figure 5 shows (default: the best)")
+    words = "leave photographs out of Figures 4 and 5, as a bundle needs it"
+    make.add_argument("--no-photographs", dest="photographs", action="store_false", help=words)
     diff = verbs.add_parser("diff", help="compare two reports cell by cell; exit code 1 beyond the tolerance")
     diff.add_argument("a", help="a report's folder, or the word paper")
     diff.add_argument("b", help="a report's folder, or the word paper")
@@ -54,7 +56,7 @@ def _make(args: argparse.Namespace) -> int:
     from mspn.report.page import make_report
 
     experiment = load_experiment(args.scale)
-    report = make_report(experiment, args.out or experiment.reports, args.picture)
+    report = make_report(experiment, args.out or experiment.reports, args.picture, args.photographs)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in report.verdicts.items() if count)
     print(f"{report.page}: {report.cells} cells; statements: {counts}")
     return 0

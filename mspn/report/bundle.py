@@ -2,9 +2,9 @@
 
 The archive holds results, configurations, logs, environments and the page, at their places below the
 repository's root, so that the page's links work in it. It leaves out pictures, crops, checkpoints and
-weights, but those of runs that are asked for: their hashes stand in the results. ``manifest-sha256.txt``
-lists every other file with its checksum (BagIt's form); ``ro-crate-metadata.json`` describes them (RO-Crate
-1.1).
+weights, but those of runs that are asked for: their hashes stand in the results. A report that shows
+photographs is refused. ``manifest-sha256.txt`` lists every other file with its checksum (BagIt's form);
+``ro-crate-metadata.json`` describes them (RO-Crate 1.1).
 
 A small bundle is for keeping in a repository: without predictions, timings, the rules' logs, PNGs and what
 the repository holds itself, with the matches of the main protocol alone and every tenth step of each
@@ -34,7 +34,7 @@ from mspn.experiment.experiment import Experiment
 from mspn.experiment.load import OWNER
 from mspn.experiment.log import LOG, thinned
 from mspn.experiment.paper import FIGURES
-from mspn.files import atomic, sha256
+from mspn.files import atomic, read_json, sha256
 from mspn.report.addresses import trainings_of
 from mspn.report.popover import without_links
 from mspn.report.results import Results, collect
@@ -56,6 +56,8 @@ def bundled_files(experiment: Experiment, small: bool = False) -> list[Path]:
     page = experiment.reports / "index.html"
     if not page.is_file() and not experiment.scale.search:  # a search ends in its table
         raise UserError(f"{page}: no such file; make the report first (mspn report make)")
+    if page.is_file():
+        _refuse_photographs(experiment)
     left_out = LEFT_OUT | ({"logs", "benchmarks", "trunks"} if small else set())
     found = {
         path
@@ -79,6 +81,16 @@ def bundled_files(experiment: Experiment, small: bool = False) -> list[Path]:
         for path in found
         if not any(part.startswith(".") for part in path.parts) and not (small and path.name in NOT_SMALL)
     )
+
+
+def _refuse_photographs(experiment: Experiment) -> None:
+    """A bundle is to be passed on: whose pictures the report shows, it does not know."""
+    description = experiment.reports / "report.json"
+    if read_json(description, "report's description").get("photographs", True):
+        raise UserError(
+            f"{experiment.reports}: the report shows photographs of persons, which a bundle leaves out; make "
+            f"it without (mspn report make --scale {experiment.scale.name} --no-photographs), then pack it"
+        )
 
 
 def contents_of(

@@ -51,22 +51,27 @@ class Report:
     verdicts: dict[str, int]
 
 
-def make_report(experiment: Experiment, out: Path, picture: str | None = None) -> Report:
+def make_report(
+    experiment: Experiment, out: Path, picture: str | None = None, photographs: bool = True
+) -> Report:
     """Write the report of a scale to the folder ``out``, from the results there are. The same results, the
-    same bytes. ``picture`` names the run of Figure 5; without it the best is taken.
+    same bytes. ``picture`` names the run of Figure 5; without it the best is taken. Without ``photographs``
+    Figures 4 and 5 show what was found alone, if the persons are not drawn ones.
     """
     results, paper, book = collect(experiment), load_figures(), Book()
     draws = Draws(results)
     claims = claims_module.evaluate(results, paper, draws, main_ceiling(results))
     context = _context(results, paper, claims, draws, book, out)
-    drawn = draw(results, paper, claims, draws, out / "figures", picture)
+    drawn = draw(results, paper, claims, draws, out / "figures", picture, photographs)
     write_tidy(results, paper, draws, out)
     for view in [*context["views"], *context["extra"], context["cost"]["view"]]:
         for suffix, write in WRITERS.items():
             write_text(out / "tables" / f"{view.id}.{suffix}", write(view))
     write_claims(claims, out)
     write_text(out / "cells.csv", book.frame().to_csv(index=False, lineterminator="\n"))
-    write_json(out / "report.json", {"format": 1, "scale": experiment.scale.name, "cells": len(book.cells)})
+    shown = photographs and any(pictures.is_photographed(experiment, run.run) for run in experiment.trained)
+    facts = {"scale": experiment.scale.name, "cells": len(book.cells), "photographs": shown}
+    write_json(out / "report.json", {"format": 1, **facts})
     page = out / "index.html"
     write_text(page, render({**context, "first": drawn[0], "drawings": drawn[1:]}, book, out))
     return Report(page, len(book.cells), count_verdicts(claims))
@@ -137,6 +142,7 @@ def draw(
     draws: Draws,
     folder: Path,
     picture: str | None = None,
+    photographs: bool = True,
 ) -> list[Drawn]:
     """All figures, Figure 1 first; Figure 5 is of the run named ``picture``, else of the best."""
     drawn = [
@@ -145,8 +151,8 @@ def draw(
         curves.figure_training(results, paper, folder),
         curves.figure_capacity(results, paper, folder),
         learning.figure_ablations(results, claims, folder),
-        pictures.figure_4(results, folder),
-        pictures.figure_5(results, folder, picture),
+        pictures.figure_4(results, folder, photographs),
+        pictures.figure_5(results, folder, picture, photographs),
         learning.figure_learning(results, folder),
     ]
     for figure in drawn:

@@ -14,6 +14,7 @@ from matplotlib.collections import LineCollection
 from mspn.data.persons import Persons
 from mspn.data.skeletons import Skeleton, skeleton
 from mspn.errors import UserError, shown
+from mspn.experiment.experiment import Experiment
 from mspn.files import read_json
 from mspn.report import style
 from mspn.report.claim_parts import DET
@@ -23,18 +24,23 @@ from mspn.report.results import Evaluation, Results
 from mspn.report.style import Drawn
 
 PICTURES = 8
+GREY = 96  # in place of a photograph: white and black lines show on it
+BLANK = " Photographs are left out."
 SIDE_PX = 320  # pictures are reduced to this longer side before they go on the page
 
 
-def figure_4(results: Results, folder: Path) -> Drawn:
+def figure_4(results: Results, folder: Path, photographs: bool = True) -> Drawn:
     """Targets (above) and predictions (below) of one person, a panel each stage, as the evaluation wrote
-    them.
+    them. Without ``photographs`` on black, where the person is not a drawn one.
     """
     title, name = "Figure 4: targets and predictions, stage by stage", "figure-4"
     evaluation = pictured(results, "stages.npz")
     if evaluation is None:
         return Drawn(name, title, "Not run: no network of several stages has been evaluated.")
     data = load_stages(evaluation.folder / "stages.npz")
+    blank = not photographs and is_photographed(results.experiment, evaluation.run)
+    if blank:
+        data["crop"] = np.zeros_like(data["crop"])
     joints = skeleton(results.experiment.grid[evaluation.run].joint_set)
     stages = [_stage(data, s, joints) for s in range(len(data["prediction"]))]
     with style.figure(1.8 * len(stages), 4.8, 2, len(stages)) as (fig, axes):
@@ -54,7 +60,7 @@ def figure_4(results: Results, folder: Path) -> Drawn:
         f"{evaluation.run}, seed {evaluation.seed}, on the validation person with the most visible joints: "
         "each stage's finest scale, the largest over joints. Green: annotated. Orange, dashed: predicted "
         "(highest pixel); the median distance between them in pixels of the input. "
-        f"{scale_words(results).capitalize()}."
+        f"{scale_words(results).capitalize()}.{BLANK if blank else ''}"
     )
     panels = tuple(_stage_svg(s, stage) for s, stage in enumerate(stages))
     return Drawn(name, title, caption, panels, across=max(4, min(len(stages), 8)))
@@ -138,9 +144,9 @@ def _heat(crop: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return mixed.round().astype(np.uint8)
 
 
-def figure_5(results: Results, folder: Path, named: str | None = None) -> Drawn:
+def figure_5(results: Results, folder: Path, named: str | None = None, photographs: bool = True) -> Drawn:
     """Predicted skeletons of the best run, or of the run ``named``, on validation pictures evenly spaced over
-    the image ids; none is chosen for its result.
+    the image ids; none is chosen for its result. Without ``photographs`` on grey in place of them.
     """
     title, name = "Figure 5: predicted skeletons", "figure-5"
     evaluation = pictured(results, "predictions.json", named)
@@ -157,12 +163,16 @@ def figure_5(results: Results, folder: Path, named: str | None = None) -> Drawn:
         return Drawn(name, title, "Not drawn: none of the predicted pictures is there.")
     chosen = [ids[i] for i in np.unique(np.linspace(0, len(ids) - 1, PICTURES).round().astype(int))]
     overlays = [_overlay(persons.pictures[i].path, by_image[i], persons.skeleton) for i in chosen]
+    blank = not photographs and is_photographed(results.experiment, evaluation.run)
+    if blank:
+        overlays = [(np.full_like(picture, GREY), limbs) for picture, limbs in overlays]
     _save_overlays(overlays, folder, name, scale_words(results))
     how = "" if named else ", the run of highest AP"
     caption = (
         f"{evaluation.run}{how}, seed {evaluation.seed}, boxes {evaluation.detector}: pictures evenly spaced "
         "over the image ids, not chosen by result; persons that score at least half of the picture's best. "
         f"Left limbs are blue, right ones orange, the rest white. {scale_words(results).capitalize()}."
+        f"{BLANK if blank else ''}"
     )
     return Drawn(name, title, caption, tuple(map(_overlay_svg, overlays)), across=4)
 
@@ -198,6 +208,11 @@ def _first_with(results: Results, run: str, file: str) -> tuple[float, Evaluatio
             if estimate and (evaluation.folder / file).is_file():
                 return estimate.value, evaluation
     return None
+
+
+def is_photographed(experiment: Experiment, run: str) -> bool:
+    """Whether a run's persons are other than the project's own drawings."""
+    return experiment.scale.datasets[experiment.grid[run].datasets[0]].kind != "synth"
 
 
 def _validation(results: Results, evaluation: Evaluation) -> Persons | None:
