@@ -220,7 +220,7 @@ def test_what_is_no_bundle_is_refused(tmp_path):
 def test_photographs_are_not_passed_on(monkeypatch, tmp_path):
     """Nor where the report is of a version that did not say whether it shows some."""
     monkeypatch.chdir(report_tree.make_root(tmp_path, "madeup", (0,), more="runs: [mspn-1]\n"))
-    experiment = report_tree.fill("madeup")
+    experiment = load_experiment("madeup")
     monkeypatch.setattr(pictures, "is_photographed", lambda *_: True)
     make, description = ["report", "make", "--scale", "madeup"], experiment.reports / "report.json"
     assert main(make) == 0
