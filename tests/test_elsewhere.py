@@ -61,7 +61,10 @@ def test_the_graph_runs_in_another_directory_under_its_own_configuration(tmp_pat
     assert "results/own/runs/own-row/seed-0/gt/metrics.json" in there
 
 
-@pytest.mark.parametrize(("scale", "job"), [("smoke", "mspn_train"), ("bench-search", "mspn_tune")])
+@pytest.mark.parametrize(
+    ("scale", "job"),
+    [("smoke", "mspn_train"), pytest.param("bench-search", "mspn_tune", marks=pytest.mark.slow)],
+)
 def test_another_workflow_has_it_as_a_module_and_nothing_leaks(tmp_path, scale, job):
     (tmp_path / "Snakefile").write_text(OUTER.format(root=ROOT, scale=scale))
     said = run(tmp_path, ROOT, "snakemake", "-n")

@@ -124,6 +124,7 @@ def colours(panel: str) -> set[tuple[int, int]]:
 
 def test_photographs_can_be_left_out(with_budgets, monkeypatch, tmp_path):
     """What was found is drawn as before, on grey or black; drawn persons are no photographs."""
+    monkeypatch.setattr(style, "save", lambda *_: None)  # of the same pictures, and slow
     drawn = pictures.figure_5(with_budgets, tmp_path, photographs=False)
     monkeypatch.setattr(pictures, "is_photographed", lambda *_: True)
     blank = pictures.figure_5(with_budgets, tmp_path, photographs=False)
