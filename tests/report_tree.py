@@ -1,8 +1,10 @@
 """A made-up results tree in the real files' forms, for the report's tests. No number in it was measured."""
 
 import atexit
+import base64
 import contextlib
 import functools
+import io
 import json
 import os
 import re
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mspn.data.detectors import BOXES_HASH
 from mspn.evaluation.metrics import bootstrap
@@ -203,6 +206,12 @@ def write_stages(path: Path, stages: int, crop: int = 0) -> None:
         joints=joints.astype(np.float32),
         person=np.array([1]),
     )
+
+
+def pictures_in(text: str) -> list[np.ndarray]:
+    """The pictures (H, W, 3) that an SVG or a page holds itself."""
+    encoded = re.findall(r"data:image/[a-z]+;base64,([^\"]+)", text)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB"), int) for one in encoded]
 
 
 def write_training(experiment: Experiment, run: Run, seed: int) -> None:

@@ -104,6 +104,10 @@ def test_a_small_one_is_a_folder_that_a_repository_can_keep(experiment, tmp_path
     log = experiment.training_folder(experiment.grid["mspn-2"], 0) / "log.jsonl"
     steps = [json.loads(line)["step"] for line in (folder / log).read_text().splitlines()]
     assert steps == [0, 10, 20, 30, 40, 50, 60, 70, 79]
+    kept, whole = (
+        (path / experiment.reports / "runs.csv").read_text().splitlines() for path in (folder, Path())
+    )
+    assert kept == [whole[0], *(line for line in whole if ",paper," in line)] and 1 < len(kept) < len(whole)
     page = folder / experiment.reports / "index.html"
     links = links_of(page)
     assert len(links) > 100 and [link for link in links if not (page.parent / link).is_file()] == []

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bundle = verbs.add_parser("bundle", help="pack the evidence of a scale into one archive")
     bundle.add_argument("--scale", default="demo", help="name or path of a scale (default: demo)")
     bundle.add_argument("--out", type=Path, help="archive or folder (default: reports/SCALE/evidence.zip)")
-    small = "what a repository can keep: no predictions, one protocol's matches, every tenth log line"
+    small = "what a repository can keep: no predictions, matches and rows of one protocol, a tenth of logs"
     bundle.add_argument("--small", action="store_true", help=small)
     weights = "with these runs' weights, of one seed each"
     bundle.add_argument("--weights", nargs="+", default=[], metavar="RUN", help=weights)

@@ -7,9 +7,10 @@ photographs is refused. ``manifest-sha256.txt`` lists every other file with its 
 ``ro-crate-metadata.json`` describes them (RO-Crate 1.1).
 
 A small bundle is for keeping in a repository: without predictions, timings, the rules' logs, PNGs and what
-the repository holds itself, with the matches of the main protocol alone and every tenth step of each
-training's log, of which a trunk's is the beginning. The page's links to what is left out are plain text in
-it. `mspn.report.verify` checks both.
+the repository holds itself, with the matches and ``runs.csv`` of the main protocol alone (each evaluation's
+``metrics.json`` has the figures of the others) and every tenth step of each training's log, of which a
+trunk's is the beginning. The page's links to what is left out are plain text in it.
+`mspn.report.verify` checks both.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+
+import pandas as pd
 
 import mspn
 from mspn.errors import UserError
@@ -84,7 +87,7 @@ def bundled_files(experiment: Experiment, small: bool = False) -> list[Path]:
 
 
 def _refuse_photographs(experiment: Experiment) -> None:
-    """A bundle is to be passed on: whose pictures the report shows, it does not know."""
+    """UserError where the report shows photographs, or does not say: a bundle is for passing on."""
     description = experiment.reports / "report.json"
     if read_json(description, "report's description").get("photographs", True):
         raise UserError(
@@ -100,15 +103,17 @@ def contents_of(
 
     Of ``runs`` the weights of the first seed that has some are among them.
     """
+    paths = bundled_files(experiment, small)
     results = collect(experiment)
     used = {name for e in results.evaluations.values() for name in trainings_of(e.address)}
     unused = {experiment.results / "trainings" / name for name in set(results.superseded) - used}
-    paths = [path for path in bundled_files(experiment, small) if path.parent not in unused]
+    paths = [path for path in paths if path.parent not in unused]
     paths += [weights_of(experiment, run) for run in runs]
     contents: dict[str, Path | bytes] = {path.as_posix(): path for path in paths}
-    page = experiment.reports / "index.html"
+    page, rows = experiment.reports / "index.html", experiment.reports / "runs.csv"
     if small and page.is_file():
         contents[page.as_posix()] = _without_dead_links(page, contents)
+        contents[rows.as_posix()] = _main_rows(rows)
     if small:
         contents |= {path.as_posix(): thinned(path.read_bytes()) for path in paths if path.name == LOG}
         contents |= {path.as_posix(): _main_matches(path) for path in paths if path.name == MATCHES}
@@ -146,6 +151,12 @@ def _main_matches(path: Path) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         save_matches(Path(folder) / MATCHES, kept)
         return (Path(folder) / MATCHES).read_bytes()
+
+
+def _main_rows(path: Path) -> bytes:
+    """The tidy table with the rows of the main protocol alone."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)  # no number is written anew
+    return table[table["protocol"] == MAIN].to_csv(index=False, lineterminator="\n").encode()
 
 
 def write_bundle(

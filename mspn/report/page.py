@@ -144,7 +144,9 @@ def draw(
     picture: str | None = None,
     photographs: bool = True,
 ) -> list[Drawn]:
-    """All figures, Figure 1 first; Figure 5 is of the run named ``picture``, else of the best."""
+    """All figures, Figure 1 first; Figure 5 is of the run named ``picture``, else of the best. Without
+    ``photographs`` Figures 4 and 5 leave them out.
+    """
     drawn = [
         figures.figure_1(results, paper, draws, folder),
         curves.figure_difference(results, paper, draws, folder),
